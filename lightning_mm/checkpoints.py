@@ -1,0 +1,76 @@
+"""Loading trained magnifiers. Files are read with the weights-only unpickler: a checkpoint cannot run code."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_mm.errors import InputError
+from lightning_mm.models import Magnifier, MagnifierConfig
+
+STATE_PREFIX = "magnifier."
+HOW_TO_GET_ONE = "train one with 'make train', which writes runs/proposed/checkpoints/best.ckpt"
+
+
+def load_magnifier(path: Path) -> Magnifier:
+    """Load the magnifier from a checkpoint that ``lightning-mm fit`` wrote.
+
+    Args:
+        path: A ``.ckpt`` file; its architecture is read from the file.
+
+    Returns:
+        The magnifier in evaluation mode, float32, on the CPU. With EMA training, its averaged weights.
+
+    Raises:
+        InputError: The file is missing, unreadable, no checkpoint of this program, or does not fit its own architecture.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        config = MagnifierConfig(**checkpoint["hyper_parameters"]["arch"])
+        state = {
+            name.removeprefix(STATE_PREFIX): value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith(STATE_PREFIX)
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' ({type(error).__name__}: {error})") from None
+    magnifier = Magnifier(config)
+    load_weights(magnifier, state, str(path))
+    return magnifier.eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint file as plain data and tensors.
+
+    Raises:
+        InputError: The file is missing, or torch cannot read it safely.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; {HOW_TO_GET_ONE}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here: EOFError, UnpicklingError, RuntimeError, KeyError, OSError
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: not a readable checkpoint ({reason[:160]})") from None
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' (holds a {type(checkpoint).__name__})")
+    return checkpoint
+
+
+def load_weights(magnifier: Magnifier, state: dict[str, torch.Tensor], source: str) -> None:
+    """Copy weights into a magnifier after checking every name, shape and value.
+
+    Raises:
+        InputError: A weight is missing, unknown, of another shape, or not finite; the message names the first.
+    """
+    own = magnifier.state_dict()
+    for name in sorted(own.keys() ^ state.keys()):
+        what = "lacks the weight" if name in own else "has an unknown weight"
+        raise InputError(f"{source}: {what} '{name}' (of another architecture?)")
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            shapes = f"{tuple(value.shape)}, the architecture needs {tuple(own[name].shape)}"
+            raise InputError(f"{source}: weight '{name}' has shape {shapes}")
+        if not torch.isfinite(value).all():
+            raise InputError(f"{source}: weight '{name}' is not finite")
+    magnifier.load_state_dict(state)

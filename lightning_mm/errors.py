@@ -1,0 +1,13 @@
+"""The one exception that means "the input is wrong", as opposed to "the program is wrong"."""
+
+
+class InputError(ValueError):
+    """Bad input: a file, option or value that the user gave and can correct.
+
+    The command line prints its message as one line and exits with code 2, without a traceback. The message
+    names the value, the place it came from and what is accepted.
+    """
+
+
+class Interrupted(RuntimeError):
+    """The user stopped the work (SIGINT, SIGTERM) and it can be continued; the message says how (exit code 75)."""

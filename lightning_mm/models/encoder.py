@@ -1,0 +1,81 @@
+"""Encoders: frame to texture and shape (Oh et al., 2018; the paper's Sections 3.2, 5.1 and 5.4)."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from lightning_mm.models.blocks import conv, residual_stack
+from lightning_mm.models.config import MagnifierConfig
+
+
+class Representation(NamedTuple):
+    """What a frame is encoded to.
+
+    Attributes:
+        texture: T, (B, c_E, H/4, W/4); (B, c_E, H/2, W/2) for the single linear branch.
+        shape: S, (B, c_E, H/2, W/2).
+    """
+
+    texture: Tensor
+    shape: Tensor
+
+
+class ResidualEncoder(nn.Module):
+    """The baseline's encoder: stem, common residual blocks, then a texture and a shape branch, ReLU after each convolution."""
+
+    def __init__(self, config: MagnifierConfig) -> None:
+        super().__init__()
+        width = config.encoder_channels
+        common, texture, shape = config.encoder_blocks
+        scale = config.residual_scale
+        self.common = nn.Sequential(
+            conv(3, width // 2, 7),
+            nn.ReLU(inplace=True),
+            conv(width // 2, width, 3, stride=2),
+            nn.ReLU(inplace=True),
+            residual_stack(common, width, scale),
+        )
+        self.texture = nn.Sequential(
+            conv(width, width, 3, stride=2), nn.ReLU(inplace=True), residual_stack(texture, width, scale)
+        )
+        self.shape = nn.Sequential(conv(width, width, 3), nn.ReLU(inplace=True), residual_stack(shape, width, scale))
+
+    def forward(self, frame: Tensor) -> Representation:
+        """Encode frames (B, 3, H, W) in [-1, 1]."""
+        features = self.common(frame)
+        return Representation(self.texture(features), self.shape(features))
+
+
+class LinearEncoder(nn.Module):
+    """The paper's encoder: no activation anywhere; 7x7 and 3x3 stride 2 have collapsed into one 9x9 stride-2 convolution."""
+
+    def __init__(self, config: MagnifierConfig) -> None:
+        super().__init__()
+        width = config.encoder_channels
+        self.common = conv(3, width, 9, stride=2)
+        self.texture = conv(width, width, 3, stride=2)
+        self.shape = conv(width, width, 3)
+
+    def forward(self, frame: Tensor) -> Representation:
+        """Encode frames (B, 3, H, W) in [-1, 1]."""
+        features = self.common(frame)
+        return Representation(self.texture(features), self.shape(features))
+
+
+class SingleLinearEncoder(nn.Module):
+    """One 13x13 stride-2 convolution (7x7, 3x3 stride 2 and 3x3 collapsed) whose output is texture and shape at once."""
+
+    def __init__(self, config: MagnifierConfig) -> None:
+        super().__init__()
+        self.common = conv(3, config.encoder_channels, 13, stride=2)
+
+    def forward(self, frame: Tensor) -> Representation:
+        """Encode frames (B, 3, H, W) in [-1, 1]."""
+        features = self.common(frame)
+        return Representation(features, features)
+
+
+def build_encoder(config: MagnifierConfig) -> nn.Module:
+    """The encoder that ``config.encoder`` names."""
+    kinds = {"residual": ResidualEncoder, "linear": LinearEncoder, "linear_single": SingleLinearEncoder}
+    return kinds[config.encoder](config)

@@ -1,0 +1,38 @@
+"""The manipulator: amplifies the difference of two shape representations (Oh et al., 2018)."""
+
+import torch
+from torch import Tensor, nn
+
+from lightning_mm.models.blocks import ResidualBlock, conv
+from lightning_mm.models.config import MagnifierConfig
+
+
+class Manipulator(nn.Module):
+    """S_b + h(k * relu(conv7(S_b - S_a))) with h = conv3, then an optional residual block.
+
+    k is alpha - 1, or alpha, by ``config.alpha_convention``. The ReLU stays even though the encoder is linear: without it
+    strong edges blur (the paper, Section 5.1).
+    """
+
+    def __init__(self, config: MagnifierConfig) -> None:
+        super().__init__()
+        width = config.encoder_channels
+        self.offset = 1.0 if config.alpha_convention == "alpha_minus_one" else 0.0
+        self.difference = nn.Sequential(conv(width, width, 7), nn.ReLU(inplace=True))
+        block = ResidualBlock(width, config.residual_scale) if config.manipulator_block else nn.Identity()
+        self.transform = nn.Sequential(conv(width, width, 3), block)
+
+    def forward(self, shape_a: Tensor, shape_b: Tensor, alpha: Tensor | float) -> Tensor:
+        """Magnify the motion from a to b.
+
+        Args:
+            shape_a: S_a of the reference frame, (B, c_E, H/2, W/2).
+            shape_b: S_b of the current frame, same shape.
+            alpha: Total motion factor, a number or (B,); 1 means no change. Not negative: the ReLU in front of
+                the factor makes the response to it linear only from ``alpha - 1 >= 0`` upwards, which is where it is trained.
+
+        Returns:
+            Shape of the magnified frame, (B, c_E, H/2, W/2).
+        """
+        factor = torch.as_tensor(alpha, dtype=shape_b.dtype, device=shape_b.device).reshape(-1, 1, 1, 1) - self.offset
+        return shape_b + self.transform(self.difference(shape_b - shape_a) * factor)

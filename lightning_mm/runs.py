@@ -1,0 +1,144 @@
+"""What a run leaves behind: a directory with ``results.json``, the one interface between running and reporting.
+
+::
+
+    RUN_DIR/
+      config.yaml          the full resolved configuration
+      results.json         see Results
+      samples.png          fixed validation pairs, one row each: frame A, frame B, target, output
+      checkpoints/         last.ckpt (to continue), best.ckpt (highest validation SSIM)
+      logs/version_N/      metrics.csv of each start
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lightning_mm.errors import InputError
+
+RESULTS_FILE = "results.json"
+SAMPLES_FILE = "samples.png"
+SCHEMA = 1
+
+
+@dataclass
+class Results:
+    """Everything a report says about one trained model. Plain JSON types only.
+
+    Attributes:
+        name: Name of the run.
+        role: "trial" of a sweep, "reference" (a named model trained on a sweep's budget) or "run".
+        overrides: The hyperparameters that distinguish this run within its sweep, dotted key to value.
+        arch: Fields of ``MagnifierConfig``.
+        cost: Fields of ``CostReport``: params, paper_flops, macs, flops_two_per_mac, receptive_field, height, width.
+        metrics: "ssim", "psnr" (dB) and "lpips" on the validation pairs; ``None`` where absent.
+        absent: Reason for each metric that is ``None``.
+        floors: The same metrics for methods that need no training: "frame_b" (returns its input) and "linear_eulerian".
+        definitions: In words with a fingerprint, what each metric computes.
+        validation: Identity of the validation pairs: "name", "pairs", "height", "width", "digest".
+        budget: "steps", "samples", "batch_size", "crop", "precision", "seed", "train_seconds".
+        hardware: "device", "processor", "threads".
+        versions: Versions of Python and the packages that numbers depend on.
+        commit: Git commit, with "+changes" when the tree differs from it; ``None`` outside a checkout.
+        config: The full resolved configuration.
+        schema: Version of this layout.
+    """
+
+    name: str
+    role: str
+    overrides: dict[str, Any]
+    arch: dict[str, Any]
+    cost: dict[str, Any]
+    metrics: dict[str, float | None]
+    absent: dict[str, str]
+    floors: dict[str, dict[str, float | None]]
+    definitions: dict[str, str]
+    validation: dict[str, Any]
+    budget: dict[str, Any]
+    hardware: dict[str, Any]
+    versions: dict[str, str] = field(default_factory=lambda: package_versions())
+    commit: str | None = field(default_factory=lambda: git_commit())
+    config: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def write(self, run_dir: Path) -> Path:
+        """Write ``results.json`` into a run directory, whole or not at all."""
+        path = run_dir / RESULTS_FILE
+        write_text_atomically(path, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
+        return path
+
+    @classmethod
+    def read(cls, run_dir: Path) -> "Results":
+        """Read a run directory's ``results.json``.
+
+        Raises:
+            InputError: The file is missing, not JSON, or of another schema.
+        """
+        path = run_dir / RESULTS_FILE
+        try:
+            data = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; a run writes it when it finishes") from None
+        except ValueError as error:
+            raise InputError(f"{path}: not valid JSON ({error})") from None
+        known = {f.name for f in fields(cls)}
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA or set(data) != known:
+            raise InputError(f"{path}: not a results file of schema {SCHEMA}")
+        return cls(**data)
+
+
+def find_results(root: Path) -> list[Results]:
+    """All results below a directory, in order of path.
+
+    Raises:
+        InputError: The directory does not exist, or holds no finished run.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such directory of runs")
+    found = [Results.read(path.parent) for path in sorted(root.rglob(RESULTS_FILE))]
+    if not found:
+        raise InputError(f"{root}: no finished run in it (no {RESULTS_FILE})")
+    return found
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a crash, sees the old or the new content and nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def fingerprint(value: Any) -> str:
+    """Short stable digest of plain data: the first 12 hex digits of the SHA-256 of its canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("lightning_mm", "torch", "lightning", "torchmetrics", "lpips", "optuna", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that this package lies in, with "+changes" when its tree differs; ``None`` elsewhere."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
