@@ -1,0 +1,112 @@
+"""Callbacks that every training has: checkpoints, elapsed time, EMA; and the picture of validation pairs."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from torch.utils.data import default_collate
+
+from lightning_mm.data.datamodule import PairDataModule
+from lightning_mm.data.rendering import Pairs
+
+SAMPLE_PAIRS = 4
+
+
+def standard_callbacks(run_dir: Path, ema_decay: float) -> list[Callback]:
+    """Checkpoints at each epoch's end (the last and the best by validation SSIM), elapsed time, and EMA when asked for.
+
+    Checkpoints are written when an epoch has ended, validation included: from there a resumed run is exactly the
+    uninterrupted one.
+    """
+    common: dict[str, Any] = {
+        "dirpath": run_dir / "checkpoints",
+        "auto_insert_metric_name": False,
+        "enable_version_counter": False,
+        "save_on_train_epoch_end": True,
+        "save_top_k": 1,
+    }
+    callbacks: list[Callback] = [Stopwatch()]
+    if ema_decay > 0:
+        callbacks.append(EMAWeightAveraging(decay=ema_decay))
+    callbacks += [
+        ModelCheckpoint(filename="best", monitor="val/ssim", mode="max", **common),
+        ModelCheckpoint(filename="last", **common),
+    ]
+    return callbacks
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its final name, flushes it to disk and renames it.
+
+    Lightning's own writer builds the file in the system's temporary directory; where that is another file system, a full
+    disk destroys the previous checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save; the previous file stands until the new one is complete."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class Stopwatch(Callback):
+    """Seconds spent in training, validation included, over all stretches of a resumed run."""
+
+    def __init__(self) -> None:
+        self._before = 0.0
+        self._start: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self._before + (time.perf_counter() - self._start if self._start is not None else 0.0)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start."""
+        self._start = time.perf_counter()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop."""
+        self._before, self._start = self.seconds, None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds so far, for the checkpoint."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's seconds."""
+        self._before = state_dict["seconds"]
+
+
+@torch.inference_mode()
+def write_samples(task: L.LightningModule, data: PairDataModule, path: Path) -> None:
+    """Write the first validation pairs as a picture: one row each, frame A, frame B, target, output."""
+    from PIL import Image
+
+    data.setup("validate")
+    dataset = data.val_dataloader().dataset
+    batch = default_collate([dataset[index] for index in range(min(SAMPLE_PAIRS, data.val_pairs))])
+    device = task.device
+    moved = {name: value.to(device) for name, value in batch.items()}
+    pairs: Pairs = data.on_after_batch_transfer(moved, 0)
+    output = task.eval()(pairs.frame_a, pairs.frame_b, pairs.alpha)
+    columns = [image.float().clamp(-1, 1) for image in (pairs.frame_a, pairs.frame_b, pairs.target, output)]
+    picture = torch.cat([torch.cat(list(column), dim=1) for column in columns], dim=2)  # (3, pairs * H, 4 * W)
+    pixels = ((picture + 1.0) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    temporary = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG")
+    os.replace(temporary, path)

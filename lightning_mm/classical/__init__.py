@@ -1,0 +1,1 @@
+"""Classical magnification methods, for comparison with the learned ones."""

@@ -1,0 +1,248 @@
+"""The data module: scenes by index, rendered on the device after the transfer; or the data set of Oh et al. (2018).
+
+Which samples a step sees is a function of (seed, epoch, position) alone. Resuming at an epoch's start, another number of
+workers, or splitting an epoch among ranks therefore changes nothing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightning_mm.data.bank import TextureBank, build_bank
+from lightning_mm.data.degradation import degrade
+from lightning_mm.data.oh2018 import Oh2018Dataset
+from lightning_mm.data.random import sample_key
+from lightning_mm.data.rendering import Pairs, render_pairs
+from lightning_mm.data.scenes import SceneConfig, SceneSampler
+from lightning_mm.errors import InputError
+from lightning_mm.metrics import SSIM_MIN_SIZE
+from lightning_mm.runs import fingerprint
+
+_VALIDATION_SEED = 20180910  # validation pairs are the same for every run, whatever its seed
+_VALIDATION_TEXTURES = 24
+
+
+class PairDataModule(L.LightningDataModule):
+    """Pairs for training and validation.
+
+    Args:
+        size: Side of the square training frames in pixels.
+        batch_size: Pairs per step and device.
+        epoch_samples: Pairs per epoch; validation and checkpoints come at an epoch's end.
+        seed: Seed of the training pairs. Validation pairs do not depend on it.
+        scenes: Ranges that scenes are drawn from.
+        textures: Procedural textures to draw layers from; 0 for photos alone.
+        texture_size: Their side in texels, two per pixel.
+        photos: Folder of photos to texture training scenes with, searched in depth.
+        shot_noise: Largest shot-noise strength of training inputs (Oh et al.: 0.3). Validation inputs have none.
+        val_size: Side of the validation frames; ``size`` when left out.
+        val_pairs: Number of validation pairs.
+        val_photos: Folder of photos for the validation scenes; procedural textures when left out.
+        oh2018: Root of the data set of Oh et al. (2018); replaces the synthetic pairs in training and validation.
+        num_workers: Loader processes. Scenes are a few numbers each, so 0 is right for synthetic pairs.
+
+    Raises:
+        ValueError: A value is out of range.
+        InputError: A folder is missing or unusable (when the data is set up).
+    """
+
+    def __init__(
+        self,
+        size: int = 384,
+        batch_size: int = 4,
+        epoch_samples: int = 10_000,
+        seed: int = 0,
+        scenes: SceneConfig = SceneConfig(),  # noqa: B008  (frozen)
+        textures: int = 64,
+        texture_size: int = 1024,
+        photos: Path | None = None,
+        shot_noise: float = 0.3,
+        val_size: int | None = None,
+        val_pairs: int = 64,
+        val_photos: Path | None = None,
+        oh2018: Path | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        limits = {"size": SSIM_MIN_SIZE, "batch_size": 1, "epoch_samples": batch_size, "val_pairs": 1, "num_workers": 0}
+        limits |= {"textures": 0 if photos is not None else 1, "texture_size": 64}
+        for name, low in limits.items():
+            if locals()[name] < low:
+                raise ValueError(f"data.{name} = {locals()[name]}: must be >= {low}")
+        if val_size is not None and val_size < SSIM_MIN_SIZE:
+            raise ValueError(f"data.val_size = {val_size}: must be >= {SSIM_MIN_SIZE}, the window of SSIM")
+        if not 0.0 <= shot_noise < 10.0:
+            raise ValueError(f"data.shot_noise = {shot_noise}: must be in [0, 10)")
+        self.size, self.batch_size, self.epoch_samples, self.seed = size, batch_size, epoch_samples, seed
+        self.scenes, self.textures, self.texture_size, self.shot_noise = scenes, textures, texture_size, shot_noise
+        self.photos, self.val_photos, self.oh2018 = photos, val_photos, oh2018
+        self.val_size, self.val_pairs, self.num_workers = val_size or size, val_pairs, num_workers
+        self._banks: dict[str, TextureBank] = {}
+        self._validation_cache: dict[int, Pairs] = {}
+        self._train: Dataset | None = None
+        self._val: Dataset | None = None
+
+    def setup(self, stage: str) -> None:
+        """Build the texture banks, or open the data set, once."""
+        if self._val is None:
+            self._val = self._oh2018("val") if self.oh2018 else self._scenes("val")
+        if stage == "fit" and self._train is None:
+            self._train = self._oh2018("train") if self.oh2018 else self._scenes("train")
+
+    def train_dataloader(self) -> DataLoader:
+        """One epoch of this rank's share of the training pairs."""
+        assert self._train is not None
+        length = len(self._train) if isinstance(self._train, Oh2018Dataset) else None
+        rank, world = self._ranks()
+        sampler = EpochSampler(self.epoch_samples, self.batch_size, self.seed, length, rank, world)
+        return self._loader(self._train, sampler=sampler, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation pairs, always all of them and in the same order, shared among ranks."""
+        assert self._val is not None
+        count = len(self._val) if isinstance(self._val, Oh2018Dataset) else self.val_pairs
+        rank, world = self._ranks()
+        return self._loader(self._val, sampler=range(rank, count, world), drop_last=False)
+
+    test_dataloader = val_dataloader
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Pairs:
+        """Render scenes, or convert and degrade stored images, on the device that trains."""
+        training = self.trainer is not None and self.trainer.training
+        if "frame_a" in batch:
+            return self._prepare_stored(batch, noisy=training)
+        device = batch["alpha"].device
+        if training:
+            return render_pairs(batch, self._bank("train", device), self.size)
+        # Validation pairs never change, so each batch is rendered once per run.
+        key = int(batch["key"][0])
+        if key not in self._validation_cache:
+            self._validation_cache[key] = render_pairs(batch, self._bank("val", device), self.val_size)
+        return self._validation_cache[key]
+
+    def validation_identity(self) -> dict[str, Any]:
+        """What identifies the validation pairs in a results file: name, number, size and a digest of what they show."""
+        self.setup("validate")
+        if isinstance(self._val, Oh2018Dataset):
+            identity = {"name": "Oh et al. 2018, validation split", "pairs": len(self._val), "height": 384, "width": 384}
+            return identity | {"digest": self._val.split_digest}
+        bank = self._banks["val"]
+        ranges = {"bank": bank.digest(), "scenes": vars(self.scenes), "size": self.val_size, "pairs": self.val_pairs}
+        source = "photos" if self.val_photos else "procedural textures"
+        identity = {"name": f"synthetic pairs, {source}", "pairs": self.val_pairs}
+        return identity | {"height": self.val_size, "width": self.val_size, "digest": fingerprint(ranges)}
+
+    def _scenes(self, split: str) -> "SceneDataset":
+        validation = split == "val"
+        photos = self.val_photos if validation else self.photos
+        textures = (0 if photos else _VALIDATION_TEXTURES) if validation else self.textures
+        seed = _VALIDATION_SEED if validation else self.seed
+        bank = build_bank(seed, split, textures, self.texture_size, photos)
+        self._banks[split] = bank
+        size, noise = (self.val_size, 0.0) if validation else (self.size, self.shot_noise)
+        return SceneDataset(SceneSampler(self.scenes, bank, size, seed, split, noise))
+
+    def _oh2018(self, split: str) -> Oh2018Dataset:
+        assert self.oh2018 is not None
+        dataset = Oh2018Dataset(self.oh2018, split)
+        if split == "train" and len(dataset) < self.batch_size:
+            raise InputError(f"{self.oh2018}: {len(dataset)} training samples, fewer than one batch of {self.batch_size}")
+        return dataset
+
+    def _bank(self, split: str, device: torch.device) -> TextureBank:
+        self._banks[split] = self._banks[split].to(device)
+        return self._banks[split]
+
+    def _prepare_stored(self, batch: dict[str, Tensor], noisy: bool) -> Pairs:
+        images = {name: batch[name].float() / 127.5 - 1.0 for name in ("frame_a", "frame_b", "frame_c", "target")}
+        inputs = (images["frame_a"], images["frame_b"], images["frame_c"])
+        if noisy:
+            # One draw per (sample, epoch): the same pair is never seen twice with the same noise.
+            epoch = self.trainer.current_epoch if self.trainer is not None else 0
+            keys = [sample_key(self.seed, f"noise-{epoch}", int(index)) for index in batch["index"]]
+            device = batch["alpha"].device
+            strengths = torch.stack([_strengths(key, self.shot_noise) for key in keys]).to(device)
+            inputs = degrade(inputs, strengths, torch.tensor(keys, device=device))
+        a, b, c = inputs
+        return Pairs(a, b, c, images["target"], batch["alpha"])
+
+    def _loader(self, dataset: Dataset, sampler: Any, drop_last: bool) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _ranks(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+class SceneDataset(Dataset):
+    """Scenes by index; without end, so it has no length."""
+
+    def __init__(self, sampler: SceneSampler) -> None:
+        self.sampler = sampler
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Scene ``index`` as tensors; see ``SceneSampler``."""
+        return self.sampler(index)
+
+
+class EpochSampler(Sampler[int]):
+    """The indices of one epoch on one rank, a function of (seed, epoch) alone.
+
+    Without a data set length, epoch e is the numbers from e * epoch_samples on: no sample ever comes twice. With one, it is
+    the next epoch_samples of an endless sequence of permutations of the data set. Ranks take turns, batch by batch ranks see
+    disjoint samples, and together they see all of them.
+
+    Args:
+        epoch_samples: Samples per epoch over all ranks; cut to a multiple of batch_size * world.
+        batch_size: Samples per step and rank.
+        seed: Seed of the permutations.
+        length: Size of a finite data set, or ``None``.
+        rank: This rank.
+        world: Number of ranks.
+    """
+
+    def __init__(self, epoch_samples: int, batch_size: int, seed: int, length: int | None, rank: int, world: int) -> None:
+        step = batch_size * world
+        if epoch_samples < step:
+            raise InputError(f"data.epoch_samples = {epoch_samples}: must be >= {step}, one batch for each of {world} ranks")
+        self.total = epoch_samples // step * step
+        self.seed, self.length, self.rank, self.world = seed, length, rank, world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer at an epoch's start, also after resuming."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Samples of this rank in an epoch."""
+        return self.total // self.world
+
+    def __iter__(self) -> Iterator[int]:
+        """Indices of the current epoch on this rank."""
+        for position in range(self.epoch * self.total + self.rank, (self.epoch + 1) * self.total, self.world):
+            yield position if self.length is None else self._permuted(position)
+
+    def _permuted(self, position: int) -> int:
+        assert self.length is not None
+        round_, place = divmod(position, self.length)
+        if getattr(self, "_round", None) != round_:
+            generator = torch.Generator().manual_seed(sample_key(self.seed, "order", round_) % 2**31)
+            self._round, self._order = round_, torch.randperm(self.length, generator=generator).tolist()
+        return self._order[place]
+
+
+def _strengths(key: int, largest: float) -> Tensor:
+    generator = torch.Generator().manual_seed(key % 2**31)
+    return largest * torch.rand(3, generator=generator)
