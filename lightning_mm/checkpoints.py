@@ -24,19 +24,27 @@ def load_magnifier(path: Path) -> Magnifier:
     Raises:
         InputError: The file is missing, unreadable, no checkpoint of this program, or does not fit its own architecture.
     """
-    checkpoint = read_checkpoint(path)
-    try:
-        config = MagnifierConfig(**checkpoint["hyper_parameters"]["arch"])
-        state = {
-            name.removeprefix(STATE_PREFIX): value
-            for name, value in checkpoint["state_dict"].items()
-            if name.startswith(STATE_PREFIX)
-        }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' ({type(error).__name__}: {error})") from None
-    magnifier = Magnifier(config)
-    load_weights(magnifier, state, str(path))
+    magnifier = Magnifier(checkpoint_arch(path))
+    load_weights(magnifier, checkpoint_weights(path), str(path))
     return magnifier.eval()
+
+
+def checkpoint_arch(path: Path) -> MagnifierConfig:
+    """The architecture that a checkpoint of ``lightning-mm fit`` was trained with; errors as of ``load_magnifier``."""
+    try:
+        return MagnifierConfig(**read_checkpoint(path)["hyper_parameters"]["arch"])
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' ({type(error).__name__}: {error})") from None
+
+
+def checkpoint_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The magnifier's weights in a checkpoint of ``lightning-mm fit``; errors as of ``load_magnifier``."""
+    state = read_checkpoint(path).get("state_dict")
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' (no 'state_dict')")
+    return {k.removeprefix(STATE_PREFIX): v for k, v in state.items() if k.startswith(STATE_PREFIX)}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

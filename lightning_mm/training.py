@@ -1,7 +1,10 @@
 """From a configuration to a trained, measured and recorded model: what ``fit``, ``validate``, ``test`` and sweeps share."""
 
+import argparse
 import logging
+import platform
 import signal
+import threading
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,12 +18,11 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks, write_samples
-from lightning_mm.checkpoints import STATE_PREFIX, load_weights, read_checkpoint
+from lightning_mm.checkpoints import checkpoint_arch, checkpoint_weights, load_weights
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.errors import InputError, Interrupted
-from lightning_mm.models import MagnifierConfig
-from lightning_mm.runs import SAMPLES_FILE, Results, write_text_atomically
+from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results, write_text_atomically
 from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
 
 CONFIG_FILE = "config.yaml"
@@ -54,8 +56,10 @@ class RunOptions:
 class TrainingCLI(LightningCLI):
     """LightningCLI for one task and one data module, with strict keys, a run directory and fixed callbacks."""
 
-    def __init__(self, args: ArgsType) -> None:
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    def __init__(self, args: ArgsType, command: str) -> None:
+        self.command = command
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
             # Lightning 2.6.6 calls jsonargparse by names that 4.49 deprecated, and warns of arguments given from Python.
             warnings.simplefilter("ignore")
@@ -65,19 +69,34 @@ class TrainingCLI(LightningCLI):
                 save_config_callback=None,
                 trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False, "log_every_n_steps": 20},
                 seed_everything_default=0,
-                parser_kwargs={"parser_mode": "omegaconf", "allow_abbrev": False, "exit_on_error": False},
+                parser_kwargs={
+                    "prog": f"lightning-mm {command}",
+                    "parser_mode": "omegaconf",
+                    "allow_abbrev": False,
+                    "exit_on_error": False,
+                },
                 args=args,
                 run=False,
                 auto_configure_optimizers=False,
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the options of ``RunOptions``."""
+        """Add the options of ``RunOptions``, and the checkpoint where one is measured."""
         parser.add_class_arguments(RunOptions, "run")
+        if self.command != "fit":
+            parser.add_argument("--checkpoint", type=Path, required=True, help="The .ckpt file of a run to measure.")
+
+    def before_instantiate_classes(self) -> None:
+        """Take the architecture from the checkpoint that is measured, whatever the configuration says."""
+        if self.command != "fit":
+            arch = checkpoint_arch(self.config.checkpoint)
+            self.config.model.arch.update({name: getattr(arch, name) for name in arch.to_dict()})
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Build the Trainer with this project's callbacks, loggers and checkpoint writer."""
         self.options: RunOptions = self.config_init["run"]
+        if self.command != "fit":
+            return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
         own = self.config_init["trainer"]
         callbacks = own["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
@@ -95,26 +114,29 @@ class TrainingCLI(LightningCLI):
         return yaml.safe_load(self.parser.dump(self.config, skip_none=False))
 
 
-def build(args: ArgsType) -> TrainingCLI:
+def build(args: list[str], command: str = "fit") -> TrainingCLI:
     """Parse a configuration and build trainer, task and data.
 
     Args:
-        args: Command-line arguments as a list, or dotted keys in a dictionary.
+        args: Command-line arguments.
+        command: "fit", "validate" or "test".
 
     Raises:
         InputError: A key, value or file is wrong; the message is the parser's, on one line.
     """
     try:
-        return TrainingCLI(args)
+        return TrainingCLI(args, command)
+    except InputError:
+        raise
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(one_line(error)) from None
 
 
-def fit(args: ArgsType, role: str = "run", overrides: dict[str, Any] | None = None) -> Results:
+def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = None) -> Results:
     """Train, or continue, one run and write its ``results.json``.
 
     Args:
-        args: Command-line arguments as a list, or dotted keys in a dictionary.
+        args: Command-line arguments.
         role: Role that the results carry; see ``Results``.
         overrides: Hyperparameters that distinguish the run in its sweep.
 
@@ -132,8 +154,10 @@ def fit(args: ArgsType, role: str = "run", overrides: dict[str, Any] | None = No
     _claim(run_dir, config)
     checkpoint = run_dir / LAST
     resume = checkpoint if checkpoint.exists() else None
-    if resume is not None:
-        _check_resumable(cli.model, resume)
+    if (run_dir / RESULTS_FILE).exists() and (done := Results.read(run_dir)).config == config:
+        return done
+    if resume is not None and checkpoint_arch(resume) != cli.model.arch:
+        raise InputError(f"{resume}: of another architecture than this configuration's")
     with _interruptible(trainer, f"run the same command again to continue from {checkpoint}"):
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
         measured = trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)[0]
@@ -146,34 +170,30 @@ def fit(args: ArgsType, role: str = "run", overrides: dict[str, Any] | None = No
     return results
 
 
-def evaluate(args: ArgsType, checkpoint: Path | None, floors: bool) -> dict[str, float]:
+def evaluate(args: list[str], command: Literal["validate", "test"]) -> tuple[dict[str, float], MagnifyTask, PairDataModule]:
     """Measure a checkpoint on the validation pairs.
 
+    The configuration is the one that the checkpoint's run saved beside it, then what the arguments say.
+
     Args:
-        args: Command-line arguments; the architecture comes from the checkpoint.
-        checkpoint: A checkpoint of ``fit``.
-        floors: Whether to measure the methods that need no training too.
+        args: Command-line arguments, ``--checkpoint FILE`` among them.
+        command: "validate", or "test", which measures the methods that need no training too.
 
     Returns:
-        Metrics by name.
+        Metrics by name, and the task and the data they were measured with.
 
     Raises:
         InputError: The configuration or the checkpoint is wrong.
     """
-    if checkpoint is None:
-        raise InputError("--checkpoint is missing: the .ckpt file of 'lightning-mm fit' to measure")
-    saved = read_checkpoint(checkpoint)
-    try:
-        arch = MagnifierConfig(**saved["hyper_parameters"]["arch"]).to_dict()
-        state = {k.removeprefix(STATE_PREFIX): v for k, v in saved["state_dict"].items() if k.startswith(STATE_PREFIX)}
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{checkpoint}: not a checkpoint of 'lightning-mm fit' ({one_line(error)})") from None
-    given = list(args) if isinstance(args, list) else []
-    cli = build([*given, f"--model.arch={yaml.safe_dump(arch, default_flow_style=True).strip()}"])
-    load_weights(cli.model.magnifier, state, str(checkpoint))
-    loop = cli.trainer.test if floors else cli.trainer.validate
+    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scan.add_argument("--checkpoint", type=Path)
+    checkpoint = scan.parse_known_args(args)[0].checkpoint
+    saved = checkpoint.parent.parent / CONFIG_FILE if checkpoint is not None else None
+    cli = build([*(["--config", str(saved)] if saved is not None and saved.is_file() else []), *args], command)
+    load_weights(cli.model.magnifier, checkpoint_weights(cli.config.checkpoint), str(cli.config.checkpoint))
+    loop = cli.trainer.test if command == "test" else cli.trainer.validate
     measured = loop(cli.model, datamodule=cli.datamodule, verbose=False)[0]
-    return {name.split("/", 1)[1]: float(value) for name, value in measured.items()}
+    return {name.split("/", 1)[1]: float(value) for name, value in measured.items()}, cli.model, cli.datamodule
 
 
 def one_line(error: BaseException) -> str:
@@ -233,12 +253,6 @@ def _claim(run_dir: Path, config: dict[str, Any]) -> None:
         write_text_atomically(path, yaml.safe_dump(config, sort_keys=False))
     except OSError as error:
         raise InputError(f"{run_dir}: cannot be written ({error.strerror})") from None
-
-
-def _check_resumable(task: MagnifyTask, checkpoint: Path) -> None:
-    saved = read_checkpoint(checkpoint)
-    if saved.get("hyper_parameters", {}).get("arch") != task.arch.to_dict():
-        raise InputError(f"{checkpoint}: of another architecture than this configuration's")
 
 
 def _identity(config: dict[str, Any]) -> dict[str, Any]:
@@ -304,8 +318,6 @@ class _interruptible:  # noqa: N801  (used as a statement)
 
 
 def _in_main_thread() -> bool:
-    import threading
-
     return threading.current_thread() is threading.main_thread()
 
 
@@ -316,7 +328,5 @@ def _processor() -> str:
                 return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    import platform
-
     return platform.processor() or platform.machine()
 

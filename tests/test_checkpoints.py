@@ -47,7 +47,13 @@ def test_round_trip(config, path):
     torch.manual_seed(0)
     saved = Magnifier(config)
     state = {STATE_PREFIX + name: value for name, value in saved.state_dict().items()}
-    save({"hyper_parameters": {"arch": config.to_dict(), "lr": 1e-4}, "state_dict": state | {"loss.weight": torch.ones(2)}}, path)
+    save(
+        {
+            "hyper_parameters": {"arch": config.to_dict(), "lr": 1e-4},
+            "state_dict": state | {"loss.weight": torch.ones(2)},
+        },
+        path,
+    )
     loaded = load_magnifier(path)
     assert loaded.config == config
     assert not loaded.training
@@ -129,7 +135,9 @@ def test_file_that_holds_something_else(path, value, kind):
 @pytest.mark.parametrize("key", ["hyper_parameters", "state_dict"])
 def test_missing_part(content, path, key):
     del content[key]
-    assert message_of(save(content, path)) == f"not a checkpoint of 'lightning-mm fit' (KeyError: '{key}')"
+    message = message_of(save(content, path))
+    assert message.startswith("not a checkpoint of 'lightning-mm fit' (")
+    assert f"'{key}'" in message
 
 
 @pytest.mark.parametrize("key", ["hyper_parameters", "state_dict"])
@@ -193,13 +201,23 @@ def test_weight_that_is_no_tensor(content, path):
     assert f"'{WEIGHT}'" in message_of(save(content, path))
 
 
+@pytest.mark.xfail(strict=True, raises=AttributeError, reason="checkpoint_weights() takes every name for a string")
+def test_weight_whose_name_is_no_string(content, path):
+    content["state_dict"][3] = torch.ones(1)
+    message_of(save(content, path))
+
+
 @pytest.mark.parametrize(
     ("field", "value", "difference"),
     [
         ("encoder", "residual", "lacks the weight 'encoder.common.0.bias'"),
         ("decoder_depth", 2, "lacks the weight 'decoder.body.1.conv1.bias'"),
         ("bottleneck", 2, "has an unknown weight 'decoder.down.0.bias'"),
-        ("encoder_channels", 8, "weight 'encoder.common.weight' has shape (4, 3, 9, 9), the architecture needs (8, 3, 9, 9)"),
+        (
+            "encoder_channels",
+            8,
+            "weight 'encoder.common.weight' has shape (4, 3, 9, 9), the architecture needs (8, 3, 9, 9)",
+        ),
     ],
 )
 def test_checkpoint_of_another_architecture(content, path, field, value, difference):
@@ -212,6 +230,6 @@ def test_failed_load_leaves_the_magnifier_as_it_was(content):
     before = {name: value.clone() for name, value in magnifier.state_dict().items()}
     state = {name.removeprefix(STATE_PREFIX): value for name, value in content["state_dict"].items()}
     state[list(state)[-1]].fill_(torch.nan)
-    with pytest.raises(InputError, match="^elsewhere: weight '.*' is not finite$"):
+    with pytest.raises(InputError, match=r"^elsewhere: weight '.*' is not finite$"):
         load_weights(magnifier, state, "elsewhere")
     assert all(torch.equal(value, before[name]) for name, value in magnifier.state_dict().items())

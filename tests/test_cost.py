@@ -1,4 +1,4 @@
-"""The closed form against the paper's printed figures, against a count over the running network, and against gradients."""
+"""The closed form against the paper's printed figures, a count over the running network, and gradients."""
 
 import functools
 import math
@@ -22,7 +22,7 @@ def baseline_with(**values):
 
 
 def table2(depth, width):
-    # The widths beside the body stay at the baseline's 64, so that 1x1 convolutions go in and come out where c_D differs.
+    # The widths beside the body stay at the baseline's 64: 1x1 convolutions go in and come out where c_D differs.
     return baseline_with(decoder_depth=depth, decoder_channels=width, upsample_channels=64)
 
 
@@ -64,7 +64,9 @@ NEAR = [
 ]
 
 
-@pytest.mark.parametrize(("config", "params", "gflops", "printed"), [pytest.param(*row[1:], id=row[0]) for row in EXACT])
+@pytest.mark.parametrize(
+    ("config", "params", "gflops", "printed"), [pytest.param(*row[1:], id=row[0]) for row in EXACT]
+)
 def test_papers_tables_to_the_printed_digit(config, params, gflops, printed):
     report = cost(config)
     assert report.params == params
@@ -239,7 +241,9 @@ def test_receptive_field_is_the_largest_support_of_a_gradient(config):
     assert receptive_field(config) == max(input_extents(config))
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="receptive_field() is 2 px too small for some output pixels")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="receptive_field() is 2 px too small for some output pixels"
+)
 @pytest.mark.parametrize("config", FIELDS_UNDERSTATED_BY_TWO, ids=label)
 def test_receptive_field_where_upsampling_meets_an_even_field(config):
     assert receptive_field(config) == max(input_extents(config))

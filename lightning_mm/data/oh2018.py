@@ -36,7 +36,9 @@ LAYOUTS: dict[Layout, dict[str, str]] = {
 
 
 class Oh2018Dataset(Dataset[dict[str, Tensor]]):
-    """Map-style reader. What is wrong with folders, names and factors is found at construction, images when they are read.
+    """Map-style reader.
+
+    What is wrong with folders, names and factors is found at construction, what is wrong with an image when it is read.
 
     Each item is a dict of
 
@@ -61,6 +63,7 @@ class Oh2018Dataset(Dataset[dict[str, Tensor]]):
         if not base.is_dir():
             raise InputError(f"{root}: no folder 'train' in it, as in ROOT/train/frameA/000000.png")
         self.folders = _find_folders(base)
+        factors = _find_factors(base)
         numbers = _matching_numbers(self.folders)
         if not 1 <= val_pairs < len(numbers):
             accepted = f"must be between 1 and {len(numbers) - 1}, as {root} has {len(numbers)} samples"
@@ -68,7 +71,7 @@ class Oh2018Dataset(Dataset[dict[str, Tensor]]):
         numbers = numbers[:-val_pairs] if split == "train" else numbers[-val_pairs:]
         # Tensors, not lists: workers share their memory, and a list's reference counts would make each worker copy it.
         self._numbers = torch.tensor(numbers, dtype=torch.int64)
-        self._alphas = torch.tensor(_read_factors(base, numbers), dtype=torch.float32)
+        self._alphas = torch.tensor(_read_factors(factors, numbers), dtype=torch.float32)
 
     def __len__(self) -> int:
         """Number of samples of the split."""
@@ -87,7 +90,7 @@ class Oh2018Dataset(Dataset[dict[str, Tensor]]):
             if item[role].shape != item["frame_a"].shape:
                 sizes = f"{_size(item[role])}, but {paths['frame_a']} is {_size(item['frame_a'])}"
                 raise InputError(f"{path}: the image is {sizes}")
-        return item | {"alpha": self._alphas[index], "index": number}
+        return item | {"alpha": self._alphas[index].clone(), "index": number.clone()}
 
     @property
     def split_digest(self) -> str:
@@ -101,13 +104,14 @@ def write_oh2018(
 ) -> int:
     """Write samples as 8-bit PNG files in a layout that ``Oh2018Dataset`` reads, numbered from zero.
 
-    The factors are written last, in one step: where an export was interrupted, ``train_mf.txt`` is missing and the reader
-    says so.
+    The factors are written last, in one step: where an export was interrupted, ``train_mf.txt`` is missing and the
+    reader says so.
 
     Args:
         root: Directory to write; must not exist, or be empty.
-        samples: (frame_a, frame_b, frame_c, target, alpha) each. Frames are (3, H, W), uint8 or float in [-1, 1]; floats
-            are clamped to that range and rounded to the nearest of 256 levels. ``alpha`` is the total motion factor.
+        samples: (frame_a, frame_b, frame_c, target, alpha) each. Frames are (3, H, W), uint8 or float in [-1, 1];
+            floats are clamped to that range and rounded to the nearest of 256 levels. ``alpha`` is the total motion
+            factor.
         layout: "flat" or "numbered".
 
     Returns:
@@ -191,21 +195,27 @@ def _file_numbers(folder: Path) -> set[int]:
     return numbers
 
 
-def _read_factors(base: Path, numbers: list[int]) -> list[float]:
+def _find_factors(base: Path) -> Path:
+    """The file of all factors or the folder of metadata; looked for first, as an interrupted export has neither."""
+    for path in (base / FACTORS_FILE, base / "meta"):
+        if path.exists():
+            return path
+    raise InputError(
+        f"{base}: neither {FACTORS_FILE} nor the folder meta in it; was an export or download interrupted?"
+    )
+
+
+def _read_factors(path: Path, numbers: list[int]) -> list[float]:
     """Motion factors of the files of these numbers; lines that belong to none of them are not looked at."""
-    path = base / FACTORS_FILE
-    if path.is_file():
+    if path.name == FACTORS_FILE:
         return _factors_of_lines(path, numbers)
-    if (base / "meta").is_dir():
-        return [_factor_of_json(base / "meta" / f"{number:06d}.json") for number in numbers]
-    raise InputError(f"{path}: missing, and so is the folder meta; was the export or download interrupted?")
+    return [_factor_of_json(path / f"{number:06d}.json") for number in numbers]
 
 
 def _factors_of_lines(path: Path, numbers: list[int]) -> list[float]:
     lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     if numbers[-1] >= len(lines):
-        needed = f"{_file_name(numbers[-1])} needs line {numbers[-1] + 1}"
-        raise InputError(f"{path}: has {len(lines)} lines, {needed}")
+        raise InputError(f"{path}: has {len(lines)} lines, {_file_name(numbers[-1])} needs line {numbers[-1] + 1}")
     return [_factor(lines[number], f"{path}, line {number + 1}") for number in numbers]
 
 

@@ -107,7 +107,9 @@ def test_frozen(name):
 
 def test_hash_follows_equality():
     assert hash(MagnifierConfig(encoder_blocks=(1, 2, 3))) == hash(MagnifierConfig(encoder_blocks=(1, 2, 3)))
-    different = {MagnifierConfig(decoder_depth=n) for n in range(5)} | {MagnifierConfig(decoder_depth=n) for n in range(5)}
+    different = {MagnifierConfig(decoder_depth=n) for n in range(5)} | {
+        MagnifierConfig(decoder_depth=n) for n in range(5)
+    }
     assert len(different) == 5
 
 
@@ -147,8 +149,18 @@ def test_weights_only_unpickler_accepts_a_config(tmp_path):
 def test_proposed_preset_is_the_default_and_the_papers():
     config = MagnifierConfig.proposed()
     assert config == MagnifierConfig()
-    assert (config.encoder, config.bottleneck, config.decoder_depth, config.manipulator_block) == ("linear", 4, 36, False)
-    assert (config.encoder_channels, config.decoder_channels, config.c_upsample, config.c_downsample) == (16, 32, 32, 32)
+    assert (config.encoder, config.bottleneck, config.decoder_depth, config.manipulator_block) == (
+        "linear",
+        4,
+        36,
+        False,
+    )
+    assert (config.encoder_channels, config.decoder_channels, config.c_upsample, config.c_downsample) == (
+        16,
+        32,
+        32,
+        32,
+    )
     assert (config.alpha_convention, config.residual_scale) == ("alpha_minus_one", 1.0)
 
 

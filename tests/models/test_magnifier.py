@@ -1,4 +1,4 @@
-"""The network against a second, independent writing of the layer tables, and the properties that every variant keeps."""
+"""The network against a second, independent writing of the layer tables, and properties that every variant keeps."""
 
 import itertools
 import math
@@ -24,7 +24,9 @@ EIGHTH = MagnifierConfig(
     downsample_channels=12,
     bottleneck=8,
 )
-SINGLE = MagnifierConfig(encoder="linear_single", encoder_channels=6, decoder_depth=1, decoder_channels=12, bottleneck=2)
+SINGLE = MagnifierConfig(
+    encoder="linear_single", encoder_channels=6, decoder_depth=1, decoder_channels=12, bottleneck=2
+)
 
 
 def build(config, seed=0):

@@ -1,0 +1,142 @@
+"""The command table of ``lightning-mm``. Bad input ends in one line and exit code 2; an interruption in exit code 75."""
+
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning_mm import __version__
+from lightning_mm.errors import InputError, Interrupted
+
+EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 75
+
+
+def main(args: list[str]) -> int:
+    """Run one command.
+
+    Args:
+        args: Arguments behind the program's name.
+
+    Returns:
+        Exit code: 0 done, 2 bad input, 75 interrupted but resumable.
+    """
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # of Lightning 2.6.6 on torch >= 2.11; nothing to act on
+    if not args or args[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if args else EXIT_BAD_INPUT
+    if args[0] == "--version":
+        print(f"lightning_mm {__version__}")
+        return 0
+    name, rest = args[0], args[1:]
+    if name not in COMMANDS:
+        return _fail(f"no command '{name}'; there are {', '.join(COMMANDS)}")
+    try:
+        COMMANDS[name](rest)
+    except InputError as error:
+        return _fail(str(error))
+    except Interrupted as error:
+        print(f"lightning-mm: {error}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        print("lightning-mm: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def fit(args: list[str]) -> None:
+    """Train a magnifier, or continue a run."""
+    from lightning_mm.training import fit
+
+    results = fit(args)
+    where = Path(results.config["run"]["dir"])
+    floor = results.floors["frame_b"]["ssim"]
+    print(f"SSIM {results.metrics['ssim']:.4f} (returning frame B: {floor:.4f}) after {results.budget['steps']} steps")
+    print(f"wrote {where / 'results.json'}, {where / 'samples.png'}, {where / 'checkpoints'}")
+
+
+def validate(args: list[str]) -> None:
+    """Measure a checkpoint on the validation pairs."""
+    _evaluate(args, "validate")
+
+
+def test(args: list[str]) -> None:
+    """As validate, beside methods that need no training: returning frame B, linear Eulerian."""
+    _evaluate(args, "test")
+
+
+def magnify(args: list[str]) -> None:
+    """Magnify the motion in a clip or a folder of images."""
+    from lightning_mm.video.magnify import magnify
+
+    _call(magnify, "magnify", args)
+
+
+def sweep(args: list[str]) -> None:
+    """Search architectures with Optuna and write a report."""
+    from lightning_mm.search.command import sweep
+
+    directory = _call(sweep, "sweep", args)
+    report([str(directory)])
+
+
+def report(args: list[str]) -> None:
+    """Print a table of runs and write an HTML page."""
+    from lightning_mm.reporting.report import report
+
+    _call(report, "report", args)
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "fit": fit,
+    "validate": validate,
+    "test": test,
+    "magnify": magnify,
+    "sweep": sweep,
+    "report": report,
+}
+
+
+def _evaluate(args: list[str], command: str) -> None:
+    from lightning_mm.training import evaluate
+
+    metrics, task, data = evaluate(args, "test" if command == "test" else "validate")
+    for name, value in sorted(metrics.items()):
+        print(f"{name:24s} {value:.4f}")
+    for name, reason in task.absent.items():
+        print(f"{name:24s} absent: {reason}")
+    for name, text in task.metric_definitions().items():
+        print(f"{name}: {text}")
+    pairs = data.validation_identity()
+    print(f"on {pairs['pairs']} pairs of {pairs['height']} x {pairs['width']} ({pairs['name']}, {pairs['digest']})")
+
+
+def _call(function: Callable, name: str, args: list[str]) -> object:
+    """Parse arguments by a function's signature and docstring, strictly, and call it."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(
+        prog=f"lightning-mm {name}", description=function.__doc__.split("\n\n")[0], allow_abbrev=False, exit_on_error=False
+    )
+    parser.add_function_arguments(function, as_positional=True)
+    try:
+        options = parser.parse_args(args)
+    except ArgumentError as error:
+        raise InputError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from None
+    return function(**parser.instantiate_classes(options).as_dict())
+
+
+def _overview() -> str:
+    lines = [f"lightning_mm {__version__}: learning-based video motion magnification", ""]
+    lines += ["usage: lightning-mm COMMAND [OPTIONS]   (lightning-mm COMMAND --help explains its options)", ""]
+    lines += [f"  {name:10s} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def _fail(message: str) -> int:
+    print(f"lightning-mm: error: {message}", file=sys.stderr)
+    return EXIT_BAD_INPUT

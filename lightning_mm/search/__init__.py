@@ -1,0 +1,1 @@
+"""Architecture search: Optuna sweeps over any dotted configuration key."""

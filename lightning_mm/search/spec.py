@@ -1,0 +1,135 @@
+"""What a sweep searches, as data read from a YAML file of ``sweeps/``."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError, ArgumentParser
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.trial import Trial
+
+from lightning_mm.errors import InputError
+from lightning_mm.runs import fingerprint
+from lightning_mm.training import build, one_line
+
+PREFIXES = ("model.", "data.", "trainer.")
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """A sweep: SSIM up, the paper's FLOPs down, each trial trained on the same budget.
+
+    Args:
+        name: Name of the study; its directory is ``runs/NAME``.
+        description: One sentence for the report.
+        configs: Experiment files that every run starts from, merged left to right.
+        settings: Dotted keys that hold for every run, references included: the budget.
+        space: Dotted keys to search, each with an Optuna distribution (IntDistribution, FloatDistribution or
+            CategoricalDistribution with its arguments).
+        references: Experiment files of named models that are trained on the same budget, for comparison.
+        trials: Number of trials to reach.
+        sampler: "tpe", "nsga2" or "random".
+        seed: Seed of the sampler.
+    """
+
+    name: str
+    configs: list[Path]
+    space: dict[str, BaseDistribution]
+    description: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, Path] = field(default_factory=dict)
+    trials: int = 12
+    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can be seen to be wrong without building a model."""
+        if not self.name or "/" in self.name or self.name.startswith("."):
+            raise ValueError(f"name = {self.name!r}: must be usable as a directory's name")
+        if not self.space:
+            raise ValueError("space is empty: must hold at least one dotted key, such as model.arch.decoder_depth")
+        if self.trials < 1:
+            raise ValueError(f"trials = {self.trials}: must be >= 1")
+        for key in (*self.space, *self.settings):
+            if not key.startswith(PREFIXES):
+                raise ValueError(f"{key}: no hyperparameter; keys begin with {', '.join(PREFIXES)}")
+        if twice := self.space.keys() & self.settings.keys():
+            raise ValueError(f"{min(twice)}: in both space and settings")
+
+    def digest(self) -> str:
+        """Fingerprint of what makes trials comparable: configurations, settings and space; not the number of trials."""
+        space = {key: distribution_to_json(value) for key, value in self.space.items()}
+        files = {str(path): path.read_text() for path in (*self.configs, *self.references.values())}
+        return fingerprint({"space": space, "settings": json.loads(json.dumps(self.settings, default=str)), "files": files})
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Ask a trial for a value of every key."""
+        return {key: _suggest(trial, key, distribution) for key, distribution in self.space.items()}
+
+    def arguments(self, run_dir: Path, overrides: dict[str, Any], reference: str | None = None) -> list[str]:
+        """Command-line arguments of one run: ``fit`` with these is that run."""
+        files = [*self.configs, *([self.references[reference]] if reference is not None else [])]
+        values = {**self.settings, **overrides, "run.dir": str(run_dir)}
+        return [arg for path in files for arg in ("--config", str(path))] + [
+            f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()
+        ]
+
+    def check(self, directory: Path) -> None:
+        """Build every reference, and both ends of every key's range, so that a wrong key is refused before anything starts.
+
+        Raises:
+            InputError: A key does not exist or a value is not accepted; the message names it.
+        """
+        for name in self.references:
+            build(self.arguments(directory, {}, name))
+        first = {key: _ends(distribution)[0] for key, distribution in self.space.items()}
+        for key, distribution in self.space.items():
+            for value in _ends(distribution):
+                try:
+                    build(self.arguments(directory, {**first, key: value}))
+                except InputError as error:
+                    raise InputError(f"space {key} = {value!r}: {error}") from None
+
+
+def read_spec(path: Path) -> SweepSpec:
+    """Read a sweep's YAML file.
+
+    Raises:
+        InputError: The file is missing, a key is unknown, or a value is wrong.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such sweep file; the ones that ship are in sweeps/")
+    parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
+    parser.add_class_arguments(SweepSpec, nested_key=None)
+    try:
+        spec = parser.instantiate_classes(parser.parse_path(str(path)))
+        spec = SweepSpec(**{name: getattr(spec, name) for name in SweepSpec.__dataclass_fields__})
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: {one_line(error)}") from None
+    for file in (*spec.configs, *spec.references.values()):
+        if not file.is_file():
+            raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
+    return spec
+
+
+def _suggest(trial: Trial, key: str, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    if isinstance(distribution, FloatDistribution):
+        return trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    assert isinstance(distribution, CategoricalDistribution)
+    return trial.suggest_categorical(key, distribution.choices)
+
+
+def _ends(distribution: BaseDistribution) -> tuple[Any, ...]:
+    if isinstance(distribution, CategoricalDistribution):
+        return tuple(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return (distribution.low, distribution.high)
