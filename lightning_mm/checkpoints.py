@@ -24,27 +24,22 @@ def load_magnifier(path: Path) -> Magnifier:
     Raises:
         InputError: The file is missing, unreadable, no checkpoint of this program, or does not fit its own architecture.
     """
-    magnifier = Magnifier(checkpoint_arch(path))
-    load_weights(magnifier, checkpoint_weights(path), str(path))
+    arch, weights = read_magnifier(path)
+    magnifier = Magnifier(arch)
+    load_weights(magnifier, weights, str(path))
     return magnifier.eval()
 
 
-def checkpoint_arch(path: Path) -> MagnifierConfig:
-    """The architecture that a checkpoint of ``lightning-mm fit`` was trained with; errors as of ``load_magnifier``."""
+def read_magnifier(path: Path) -> tuple[MagnifierConfig, dict[str, torch.Tensor]]:
+    """The architecture and the weights in a checkpoint of ``lightning-mm fit``; errors as of ``load_magnifier``."""
+    checkpoint = read_checkpoint(path)
     try:
-        return MagnifierConfig(**read_checkpoint(path)["hyper_parameters"]["arch"])
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
+        arch = MagnifierConfig(**checkpoint["hyper_parameters"]["arch"])
+        state = checkpoint["state_dict"]
+        weights = {k.removeprefix(STATE_PREFIX): v for k, v in state.items() if k.startswith(STATE_PREFIX)}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' ({type(error).__name__}: {error})") from None
-
-
-def checkpoint_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The magnifier's weights in a checkpoint of ``lightning-mm fit``; errors as of ``load_magnifier``."""
-    state = read_checkpoint(path).get("state_dict")
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' (no 'state_dict')")
-    return {k.removeprefix(STATE_PREFIX): v for k, v in state.items() if k.startswith(STATE_PREFIX)}
+    return arch, weights
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -76,6 +71,8 @@ def load_weights(magnifier: Magnifier, state: dict[str, torch.Tensor], source: s
         what = "lacks the weight" if name in own else "has an unknown weight"
         raise InputError(f"{source}: {what} '{name}' (of another architecture?)")
     for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise InputError(f"{source}: weight '{name}' is no tensor but a {type(value).__name__}")
         if value.shape != own[name].shape:
             shapes = f"{tuple(value.shape)}, the architecture needs {tuple(own[name].shape)}"
             raise InputError(f"{source}: weight '{name}' has shape {shapes}")

@@ -4,7 +4,7 @@ Nothing here runs the network, so a search knows a candidate's cost before it sp
 
 The paper's "FLOPs" are ``multiply-accumulates of convolutions + one per bias add + one per ReLU output``, at 384 x 384 with
 the encoder counted once: in a video each frame is encoded once. That convention reproduces Tables 1, 2 and A7 to the printed
-digit. It counts a multiply-accumulate as one operation, so "41.3 G" is 82.5 GFLOP in the sense of two per MAC; ``CostReport``
+digit. It counts a multiply-accumulate as one operation, so "41.3 G" is 82.4 GFLOP in the sense of two per MAC; ``CostReport``
 gives both, by name.
 """
 
@@ -110,33 +110,27 @@ def cost(config: MagnifierConfig, size: tuple[int, int] = PAPER_SIZE) -> CostRep
 
 
 def receptive_field(config: MagnifierConfig) -> int:
-    """Side of the input square that one output pixel can depend on, in pixels.
+    """Side of the input square that one output pixel can depend on, in pixels, at the output pixel where it is largest.
 
-    A k x k convolution whose input grid is s pixels apart widens it by (k - 1) s. Reading a grid that is s apart by nearest
-    upsampling to s / 2 widens nothing. Where branches join, the widest counts.
+    Counted backwards from one output pixel: n positions grow to (n - 1) * stride + k in front of a k x k convolution, and n
+    positions behind nearest x2 upsampling come from at most n // 2 + 1 in front of it. Where branches part, the widest counts.
     """
-    half, quarter = 2, 4
-    if config.encoder == "linear_single":
-        shape = texture = 1 + 12
-    elif config.encoder == "linear":
-        common = 1 + 8
-        shape, texture = common + 2 * half, common + 2 * half
-    else:
-        in_common, in_texture, in_shape = config.encoder_blocks
-        common = 1 + 6 + 2 + 4 * half * in_common
-        shape = common + 2 * half + 4 * half * in_shape
-        texture = common + 2 * half + 4 * quarter * in_texture
-    shape += 6 * half + 2 * half + (4 * half if config.manipulator_block else 0)
-    field = max(shape, texture + 2 * half)
-    spacing = half
-    for _ in range(config.downsamplings):
-        field += 2 * spacing
-        spacing *= 2
-    field += 4 * spacing * config.decoder_depth
+    n = 1 + 6 + 2  # 7x7 and 3x3 of the output stage
     for _ in range(config.downsamplings + 1):
-        spacing //= 2
-        field += 2 * spacing
-    return field + 2 + 6
+        n = (n + 2) // 2 + 1  # 3x3 behind an upsampling
+    n += 4 * config.decoder_depth
+    for _ in range(config.downsamplings):
+        n = 2 * n + 1  # 3x3 with stride 2
+    shape = n + 6 + 2 + 4 * config.manipulator_block
+    if config.encoder == "linear_single":
+        return 2 * (max(shape, n + 2) - 1) + 13
+    texture = (n + 2) // 2 + 1
+    if config.encoder == "linear":
+        return 2 * (max(shape + 2, 2 * texture + 1) - 1) + 9
+    common, in_texture, in_shape = config.encoder_blocks
+    texture = 2 * (texture + 4 * in_texture) + 1
+    features = max(shape + 4 * in_shape + 2, texture) + 4 * common
+    return 2 * features + 1 + 6
 
 
 def _encoder(config: MagnifierConfig) -> list[ConvLayer]:

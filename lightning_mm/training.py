@@ -18,7 +18,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks, write_samples
-from lightning_mm.checkpoints import checkpoint_arch, checkpoint_weights, load_weights
+from lightning_mm.checkpoints import load_weights, read_magnifier
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.errors import InputError, Interrupted
@@ -67,7 +67,12 @@ class TrainingCLI(LightningCLI):
                 MagnifyTask,
                 PairDataModule,
                 save_config_callback=None,
-                trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False, "log_every_n_steps": 20},
+                trainer_defaults={
+                    "max_epochs": 10,
+                    "use_distributed_sampler": False,
+                    "enable_model_summary": False,
+                    "log_every_n_steps": 20,
+                },
                 seed_everything_default=0,
                 parser_kwargs={
                     "prog": f"lightning-mm {command}",
@@ -89,7 +94,7 @@ class TrainingCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Take the architecture from the checkpoint that is measured, whatever the configuration says."""
         if self.command != "fit":
-            arch = checkpoint_arch(self.config.checkpoint)
+            arch, self.weights = read_magnifier(self.config.checkpoint)
             self.config.model.arch.update({name: getattr(arch, name) for name in arch.to_dict()})
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
@@ -98,6 +103,9 @@ class TrainingCLI(LightningCLI):
         if self.command != "fit":
             return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
         own = self.config_init["trainer"]
+        for key, instead in (("logger", "--run.wandb"), ("default_root_dir", "--run.dir")):
+            if own[key] is not None:
+                raise InputError(f"trainer.{key} = {own[key]}: not used here; use {instead}")
         callbacks = own["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
         callbacks = [*callbacks, *standard_callbacks(self.options.dir, self.options.ema_decay)]
@@ -151,12 +159,13 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
     cli = build(args)
     run_dir, trainer = cli.options.dir, cli.trainer
     config = cli.plain_config()
+    cli.datamodule.setup("fit")  # a folder that is missing is found before anything is written
     _claim(run_dir, config)
     checkpoint = run_dir / LAST
     resume = checkpoint if checkpoint.exists() else None
     if (run_dir / RESULTS_FILE).exists() and (done := Results.read(run_dir)).config == config:
         return done
-    if resume is not None and checkpoint_arch(resume) != cli.model.arch:
+    if resume is not None and read_magnifier(resume)[0] != cli.model.arch:
         raise InputError(f"{resume}: of another architecture than this configuration's")
     with _interruptible(trainer, f"run the same command again to continue from {checkpoint}"):
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
@@ -190,7 +199,7 @@ def evaluate(args: list[str], command: Literal["validate", "test"]) -> tuple[dic
     checkpoint = scan.parse_known_args(args)[0].checkpoint
     saved = checkpoint.parent.parent / CONFIG_FILE if checkpoint is not None else None
     cli = build([*(["--config", str(saved)] if saved is not None and saved.is_file() else []), *args], command)
-    load_weights(cli.model.magnifier, checkpoint_weights(cli.config.checkpoint), str(cli.config.checkpoint))
+    load_weights(cli.model.magnifier, cli.weights, str(cli.config.checkpoint))
     loop = cli.trainer.test if command == "test" else cli.trainer.validate
     measured = loop(cli.model, datamodule=cli.datamodule, verbose=False)[0]
     return {name.split("/", 1)[1]: float(value) for name, value in measured.items()}, cli.model, cli.datamodule

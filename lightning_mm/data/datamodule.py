@@ -41,7 +41,7 @@ class PairDataModule(L.LightningDataModule):
         photos: Folder of photos to texture training scenes with, searched in depth.
         shot_noise: Largest shot-noise strength of training inputs (Oh et al.: 0.3). Validation inputs have none.
         val_size: Side of the validation frames; ``size`` when left out.
-        val_pairs: Number of validation pairs.
+        val_pairs: Number of validation pairs; 64 synthetic ones, or the last 5,000 of the data set, when left out.
         val_photos: Folder of photos for the validation scenes; procedural textures when left out.
         oh2018: Root of the data set of Oh et al. (2018); replaces the synthetic pairs in training and validation.
         num_workers: Loader processes. Scenes are a few numbers each, so 0 is right for synthetic pairs.
@@ -63,12 +63,14 @@ class PairDataModule(L.LightningDataModule):
         photos: Path | None = None,
         shot_noise: float = 0.3,
         val_size: int | None = None,
-        val_pairs: int = 64,
+        val_pairs: int | None = None,
         val_photos: Path | None = None,
         oh2018: Path | None = None,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
+        if val_pairs is None:
+            val_pairs = 64 if oh2018 is None else 5000
         limits = {"size": SSIM_MIN_SIZE, "batch_size": 1, "epoch_samples": batch_size, "val_pairs": 1, "num_workers": 0}
         limits |= {"textures": 0 if photos is not None else 1, "texture_size": 64}
         for name, low in limits.items():
@@ -129,8 +131,9 @@ class PairDataModule(L.LightningDataModule):
         """What identifies the validation pairs in a results file: name, number, size and a digest of what they show."""
         self.setup("validate")
         if isinstance(self._val, Oh2018Dataset):
-            identity = {"name": "Oh et al. 2018, validation split", "pairs": len(self._val), "height": 384, "width": 384}
-            return identity | {"digest": self._val.split_digest}
+            height, width = self._val[0]["target"].shape[-2:]
+            identity = {"name": "Oh et al. 2018, validation split", "pairs": len(self._val)}
+            return identity | {"height": height, "width": width, "digest": self._val.split_digest}
         bank = self._banks["val"]
         ranges = {"bank": bank.digest(), "scenes": vars(self.scenes), "size": self.val_size, "pairs": self.val_pairs}
         source = "photos" if self.val_photos else "procedural textures"
@@ -149,7 +152,7 @@ class PairDataModule(L.LightningDataModule):
 
     def _oh2018(self, split: str) -> Oh2018Dataset:
         assert self.oh2018 is not None
-        dataset = Oh2018Dataset(self.oh2018, split)
+        dataset = Oh2018Dataset(self.oh2018, split, self.val_pairs)
         if split == "train" and len(dataset) < self.batch_size:
             raise InputError(f"{self.oh2018}: {len(dataset)} training samples, fewer than one batch of {self.batch_size}")
         return dataset

@@ -58,19 +58,33 @@ class MagnifierConfig:
 
     def __post_init__(self) -> None:
         """Validate every field, so that no invalid architecture can exist."""
-        object.__setattr__(self, "encoder_blocks", tuple(self.encoder_blocks))
-        _require(self.encoder in get_args(EncoderKind), "encoder", self.encoder, f"one of {get_args(EncoderKind)}")
+        if isinstance(self.encoder_blocks, list):
+            object.__setattr__(self, "encoder_blocks", tuple(self.encoder_blocks))
+        self._require("encoder", self.encoder in get_args(EncoderKind), f"one of {get_args(EncoderKind)}")
         conventions = get_args(AlphaConvention)
-        _require(self.alpha_convention in conventions, "alpha_convention", self.alpha_convention, f"one of {conventions}")
-        blocks_ok = len(self.encoder_blocks) == 3 and all(_is_int(n) and n >= 0 for n in self.encoder_blocks)
-        _require(blocks_ok, "encoder_blocks", self.encoder_blocks, "three integers >= 0")
-        _require(_is_int(self.decoder_depth) and self.decoder_depth >= 0, "decoder_depth", self.decoder_depth, ">= 0")
-        _require(self.bottleneck in _BOTTLENECKS, "bottleneck", self.bottleneck, f"one of {_BOTTLENECKS}")
-        for name, width in (("encoder_channels", self.encoder_channels), ("upsample_channels", self.c_upsample)):
-            _require(_is_int(width) and width >= 2 and width % 2 == 0, name, width, "an even integer >= 2")
-        for name, width in (("decoder_channels", self.decoder_channels), ("downsample_channels", self.c_downsample)):
-            _require(_is_int(width) and width >= 1, name, width, "an integer >= 1")
-        _require(0.0 < self.residual_scale <= 1.0, "residual_scale", self.residual_scale, "in (0, 1]")
+        self._require("alpha_convention", self.alpha_convention in conventions, f"one of {conventions}")
+        blocks = self.encoder_blocks
+        blocks_ok = isinstance(blocks, tuple) and len(blocks) == 3 and all(_is_int(n) and n >= 0 for n in blocks)
+        self._require("encoder_blocks", blocks_ok, "three integers >= 0")
+        self._require("manipulator_block", isinstance(self.manipulator_block, bool), "true or false")
+        self._require("decoder_depth", _is_int(self.decoder_depth) and self.decoder_depth >= 0, "an integer >= 0")
+        self._require("bottleneck", _is_int(self.bottleneck) and self.bottleneck in _BOTTLENECKS, f"one of {_BOTTLENECKS}")
+        even = "an even integer >= 2"
+        self._require("encoder_channels", _is_even(self.encoder_channels), even)
+        follows = self.upsample_channels is None
+        accepted = f"{even} where upsample_channels follows it" if follows else "an integer >= 1"
+        width = self.decoder_channels
+        self._require("decoder_channels", _is_even(width) if follows else _is_int(width) and width >= 1, accepted)
+        self._require("upsample_channels", follows or _is_even(self.upsample_channels), f"{even}, or null")
+        down = self.downsample_channels
+        self._require("downsample_channels", down is None or (_is_int(down) and down >= 1), "an integer >= 1, or null")
+        scale = self.residual_scale
+        scale_ok = isinstance(scale, int | float) and not isinstance(scale, bool) and 0.0 < scale <= 1.0
+        self._require("residual_scale", scale_ok, "in (0, 1]")
+
+    def _require(self, field: str, condition: bool, accepted: str) -> None:
+        if not condition:
+            raise ValueError(f"MagnifierConfig.{field} = {getattr(self, field)!r}: must be {accepted}")
 
     @property
     def c_upsample(self) -> int:
@@ -129,9 +143,8 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _require(condition: bool, field: str, value: object, accepted: str) -> None:
-    if not condition:
-        raise ValueError(f"MagnifierConfig.{field} = {value!r}: must be {accepted}")
+def _is_even(value: object) -> bool:
+    return isinstance(value, int) and _is_int(value) and value >= 2 and value % 2 == 0
 
 
 # Lets the weights-only unpickler of torch >= 2.6 rebuild hyperparameters that hold a config.

@@ -1,0 +1,7 @@
+"""Shared by all tests: one thread, so that the suite behaves alike on two cores and on sixty-four."""
+
+import torch
+
+import lightning_mm  # noqa: F401  (declares torchvision's operators before lightning or torchmetrics import it)
+
+torch.set_num_threads(1)
