@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from lightning_mm.data.datamodule import PairDataModule
@@ -19,7 +21,7 @@ SAMPLE_PAIRS = 4
 
 
 def standard_callbacks(run_dir: Path, ema_decay: float) -> list[Callback]:
-    """Checkpoints at each epoch's end (the last and the best by validation SSIM), elapsed time, and EMA when asked for.
+    """Checkpoints at each epoch's end (the last and the best by validation SSIM), and EMA when asked for.
 
     Checkpoints are written when an epoch has ended, validation included: from there a resumed run is exactly the
     uninterrupted one.
@@ -31,9 +33,9 @@ def standard_callbacks(run_dir: Path, ema_decay: float) -> list[Callback]:
         "save_on_train_epoch_end": True,
         "save_top_k": 1,
     }
-    callbacks: list[Callback] = [Stopwatch()]
+    callbacks: list[Callback] = []
     if ema_decay > 0:
-        callbacks.append(EMAWeightAveraging(decay=ema_decay))
+        callbacks.append(WeightAveraging(avg_fn=warmed_up_average(ema_decay)))
     callbacks += [
         ModelCheckpoint(filename="best", monitor="val/ssim", mode="max", **common),
         ModelCheckpoint(filename="last", **common),
@@ -41,11 +43,24 @@ def standard_callbacks(run_dir: Path, ema_decay: float) -> list[Callback]:
     return callbacks
 
 
+def warmed_up_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Update rule of an exponential moving average whose decay at step n is min(decay, (1 + n) / (10 + n)).
+
+    A fixed decay of 0.999 would still be half made of the initial weights after 700 steps.
+    """
+
+    def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        n = float(updates)
+        return averaged.lerp(current, 1.0 - min(decay, (1.0 + n) / (10.0 + n)))
+
+    return average
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its final name, flushes it to disk and renames it.
 
-    Lightning's own writer builds the file in the system's temporary directory; where that is another file system, a full
-    disk destroys the previous checkpoint.
+    Lightning's own writer builds the file in the system's temporary directory; where that is another file system, a
+    full disk destroys the previous checkpoint.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -98,14 +113,19 @@ def write_samples(task: L.LightningModule, data: PairDataModule, path: Path) -> 
     from PIL import Image
 
     data.setup("validate")
-    dataset = data.val_dataloader().dataset
-    batch = default_collate([dataset[index] for index in range(min(SAMPLE_PAIRS, data.val_pairs))])
-    device = task.device
-    moved = {name: value.to(device) for name, value in batch.items()}
-    pairs: Pairs = data.on_after_batch_transfer(moved, 0)
-    output = task.eval()(pairs.frame_a, pairs.frame_b, pairs.alpha)
-    columns = [image.float().clamp(-1, 1) for image in (pairs.frame_a, pairs.frame_b, pairs.target, output)]
-    picture = torch.cat([torch.cat(list(column), dim=1) for column in columns], dim=2)  # (3, pairs * H, 4 * W)
+    loader = data.val_dataloader()
+    task.eval()
+    rows: list[Tensor] = []
+    # In the batches of validation, because the data module remembers a batch by its first pair.
+    for batch_indices in batched(loader.sampler, data.batch_size):
+        batch = default_collate([loader.dataset[index] for index in batch_indices])
+        pairs: Pairs = data.on_after_batch_transfer({name: value.to(task.device) for name, value in batch.items()}, 0)
+        output = task(pairs.frame_a, pairs.frame_b, pairs.alpha)
+        columns = [image.float().clamp(-1, 1) for image in (pairs.frame_a, pairs.frame_b, pairs.target, output)]
+        rows += torch.cat(columns, dim=3)  # each pair (3, H, 4 * W)
+        if len(rows) >= SAMPLE_PAIRS:
+            break
+    picture = torch.cat(rows[:SAMPLE_PAIRS], dim=1)
     pixels = ((picture + 1.0) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
     temporary = path.with_name(f".{path.name}.tmp")
     Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG")

@@ -22,7 +22,8 @@ def load_magnifier(path: Path) -> Magnifier:
         The magnifier in evaluation mode, float32, on the CPU. With EMA training, its averaged weights.
 
     Raises:
-        InputError: The file is missing, unreadable, no checkpoint of this program, or does not fit its own architecture.
+        InputError: The file is missing, unreadable, no checkpoint of this program, or does not fit its own
+            architecture.
     """
     arch, weights = read_magnifier(path)
     magnifier = Magnifier(arch)
@@ -52,7 +53,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint; {HOW_TO_GET_ONE}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds here: EOFError, UnpicklingError, RuntimeError, KeyError, OSError
+    except (
+        Exception
+    ) as error:  # torch raises many kinds here: EOFError, UnpicklingError, RuntimeError, KeyError, OSError
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: not a readable checkpoint ({reason[:160]})") from None
     if not isinstance(checkpoint, dict):

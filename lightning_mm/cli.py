@@ -1,4 +1,4 @@
-"""The command table of ``lightning-mm``. Bad input ends in one line and exit code 2; an interruption in exit code 75."""
+"""The command table of ``lightning-mm``. Bad input ends in one line and exit code 2, an interruption in 75."""
 
 import sys
 import warnings
@@ -76,6 +76,13 @@ def magnify(args: list[str]) -> None:
     _call(magnify, "magnify", args)
 
 
+def measure(args: list[str]) -> None:
+    """Measure the motion of a region: peak-to-peak, frequency."""
+    from lightning_mm.video.measuring import measure
+
+    _call(measure, "measure", args)
+
+
 def sweep(args: list[str]) -> None:
     """Search architectures with Optuna and write a report."""
     from lightning_mm.search.command import sweep
@@ -96,6 +103,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "validate": validate,
     "test": test,
     "magnify": magnify,
+    "measure": measure,
     "sweep": sweep,
     "report": report,
 }
@@ -120,14 +128,17 @@ def _call(function: Callable, name: str, args: list[str]) -> object:
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(
-        prog=f"lightning-mm {name}", description=function.__doc__.split("\n\n")[0], allow_abbrev=False, exit_on_error=False
+        prog=f"lightning-mm {name}",
+        description=(function.__doc__ or "").split("\n\n")[0],
+        allow_abbrev=False,
+        exit_on_error=False,
     )
     parser.add_function_arguments(function, as_positional=True)
     try:
         options = parser.parse_args(args)
     except ArgumentError as error:
         raise InputError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from None
-    return function(**parser.instantiate_classes(options).as_dict())
+    return function(**vars(parser.instantiate_classes(options)))
 
 
 def _overview() -> str:

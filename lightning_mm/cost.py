@@ -2,10 +2,10 @@
 
 Nothing here runs the network, so a search knows a candidate's cost before it spends anything on it.
 
-The paper's "FLOPs" are ``multiply-accumulates of convolutions + one per bias add + one per ReLU output``, at 384 x 384 with
-the encoder counted once: in a video each frame is encoded once. That convention reproduces Tables 1, 2 and A7 to the printed
-digit. It counts a multiply-accumulate as one operation, so "41.3 G" is 82.4 GFLOP in the sense of two per MAC; ``CostReport``
-gives both, by name.
+The paper's "FLOPs" are ``multiply-accumulates of convolutions + one per bias add + one per ReLU output``, at 384 x
+384 with the encoder counted once: in a video each frame is encoded once. That convention reproduces Tables 1, 2 and
+A7 to the printed digit. It counts a multiply-accumulate as one operation, so "41.3 G" is 82.4 GFLOP in the sense of
+two per MAC; ``CostReport`` gives both, by name.
 """
 
 from dataclasses import dataclass
@@ -112,8 +112,9 @@ def cost(config: MagnifierConfig, size: tuple[int, int] = PAPER_SIZE) -> CostRep
 def receptive_field(config: MagnifierConfig) -> int:
     """Side of the input square that one output pixel can depend on, in pixels, at the output pixel where it is largest.
 
-    Counted backwards from one output pixel: n positions grow to (n - 1) * stride + k in front of a k x k convolution, and n
-    positions behind nearest x2 upsampling come from at most n // 2 + 1 in front of it. Where branches part, the widest counts.
+    Counted backwards from one output pixel: n positions grow to (n - 1) * stride + k in front of a k x k convolution,
+    and n positions behind nearest x2 upsampling come from at most n // 2 + 1 in front of it. Where branches part, the
+    widest counts.
     """
     n = 1 + 6 + 2  # 7x7 and 3x3 of the output stage
     for _ in range(config.downsamplings + 1):

@@ -22,8 +22,8 @@ class LossConfig:
 
     Args:
         reconstruction: L1 between output and target.
-        texture: L1 between the textures of A and C, which show the same colours. 1 in the released code of Oh et al., 0.1
-            in their paper as others quote it.
+        texture: L1 between the textures of A and C, which show the same colours. 1 in the released code of Oh et al.,
+            0.1 in their paper as others quote it.
         shape: L1 between the shapes of B and C, which show the same geometry. As for ``texture``.
         perceptual: VGG distance between output and target (the paper, Section 5.4; it gives no weight).
         perceptual_weights: Weights file of the VGG network: torchvision's VGG16, or a VGG19 up to relu3_1 in Gatys'
@@ -111,6 +111,9 @@ class MagnificationLoss(nn.Module):
 class PerceptualDistance(nn.Module):
     """Mean squared difference of VGG features that are normalised to unit length per position (the form of LPIPS)."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, weights: Path | None) -> None:
         super().__init__()
         self.network, self.taps = _vgg19_normalised(weights) if _is_vgg19(weights) else _vgg16(weights)
@@ -166,11 +169,13 @@ def _vgg16_state(weights: Path | None) -> dict[str, Tensor]:
         return VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"perceptual loss: torchvision's VGG16 weights cannot be had ({reason[0]}); {advice}") from None
+        raise InputError(
+            f"perceptual loss: torchvision's VGG16 weights cannot be had ({reason[0]}); {advice}"
+        ) from None
 
 
 def _vgg19_normalised(weights: Path | None) -> tuple[nn.Sequential, tuple[int, ...]]:
-    """The first five 3x3 convolutions of VGG19 behind a 1x1 convolution that turns RGB in [0, 1] into the network's input."""
+    """The first five 3x3 convolutions of VGG19 behind a 1x1 one that turns RGB in [0, 1] into the network's input."""
     assert weights is not None
     pad = nn.ReflectionPad2d(1)
     network = nn.Sequential(

@@ -1,7 +1,7 @@
 """Image metrics with every setting stated, computed per image in float32 outside autocast.
 
-SSIM settings alone move the value by more than the differences that the paper discusses, so each metric has a definition in
-words and a fingerprint of it, which every results file carries.
+SSIM settings alone move the value by more than the differences that the paper discusses, so each metric has a
+definition in words and a fingerprint of it, which every results file carries.
 """
 
 import os
@@ -39,10 +39,13 @@ def definitions(lpips_net: LpipsNet = "off") -> dict[str, str]:
     """What each metric computes, in words with a fingerprint of its settings."""
     described = {
         "ssim": "; ".join(str(value) for value in SSIM_SETTINGS.values()) + f" [{fingerprint(SSIM_SETTINGS)}]",
-        "psnr": f"dB, MSE over an image's channels and pixels, mean over images, capped at 100 [{fingerprint(PSNR_SETTINGS)}]",
+        "psnr": "dB, MSE over an image's channels and pixels, mean over images, capped at 100"
+        f" [{fingerprint(PSNR_SETTINGS)}]",
     }
     if lpips_net != "off":
-        described["lpips"] = f"LPIPS 0.1, network {lpips_net}, RGB in [-1, 1]; values of different networks do not compare"
+        described["lpips"] = (
+            f"LPIPS 0.1, network {lpips_net}, RGB in [-1, 1]; values of different networks do not compare"
+        )
     return described
 
 
@@ -83,9 +86,7 @@ def psnr(output: Tensor, target: Tensor) -> Tensor:
     """Peak signal-to-noise ratio per image in dB; see ``PSNR_SETTINGS``. Arguments as of ``ssim``; (B,) float32."""
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    value = peak_signal_noise_ratio(
-        _to_255(output), _to_255(target), data_range=255.0, dim=(1, 2, 3), reduction="none"
-    )
+    value = peak_signal_noise_ratio(_to_255(output), _to_255(target), data_range=255.0, dim=(1, 2, 3), reduction="none")
     return value.reshape(-1).clamp(max=PSNR_CAP)
 
 
@@ -98,7 +99,8 @@ def load_lpips(net: Literal["squeeze", "alex", "vgg"]) -> "tuple[nn.Module | Non
         net: Backbone; the paper uses "vgg" (VGG16).
 
     Returns:
-        The module, which maps two (B, 3, H, W) in [-1, 1] to (B, 1, 1, 1), and an empty string; or ``None`` and the reason.
+        The module, which maps two (B, 3, H, W) in [-1, 1] to (B, 1, 1, 1), and an empty string; or ``None`` and the
+        reason.
     """
     try:
         import lpips
@@ -120,7 +122,7 @@ def _to_255(image: Tensor) -> Tensor:
 
 @contextmanager
 def _quiet_download() -> "Iterator[None]":
-    """Keep a download from hanging for ever behind a closed network, and from deprecation warnings of lpips' own calls."""
+    """Keep a download from hanging behind a closed network, and lpips' own calls from warning of deprecations."""
     import warnings
 
     before = socket.getdefaulttimeout()

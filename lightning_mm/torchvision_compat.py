@@ -1,12 +1,13 @@
 """Make ``import torchvision`` possible beside a CPU-only torch.
 
-torchvision's Linux wheels on the public registry are built for CUDA. Beside a CPU-only torch their compiled operators do not
-load, and on import torchvision registers a meta kernel for two operators whose schemas are then unknown, which raises
-``RuntimeError: operator torchvision::nms does not exist`` and takes ``lightning``, ``torchmetrics`` and ``lpips`` down with
-it. Declaring the two schemas first is enough: everything in torchvision that is written in Python then works.
+torchvision's Linux wheels on the public registry are built for CUDA. Beside a CPU-only torch their compiled operators
+do not load, and on import torchvision registers a meta kernel for two operators whose schemas are then unknown, which
+raises ``RuntimeError: operator torchvision::nms does not exist`` and takes ``lightning``, ``torchmetrics`` and
+``lpips`` down with it. Declaring the two schemas first is enough: everything in torchvision that is written in Python
+then works.
 
-This runs once, from ``lightning_mm/__init__.py``, before anything can import torchvision, and does nothing where torchvision
-is not installed, is already imported, or has a library that fits the installed torch.
+This runs once, from ``lightning_mm/__init__.py``, before anything can import torchvision, and does nothing where
+torchvision is not installed, is already imported, or has a library that fits the installed torch.
 """
 
 import importlib.metadata

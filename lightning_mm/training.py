@@ -1,4 +1,4 @@
-"""From a configuration to a trained, measured and recorded model: what ``fit``, ``validate``, ``test`` and sweeps share."""
+"""From a configuration to a trained, measured and recorded model: what fit, validate, test and sweeps share."""
 
 import argparse
 import logging
@@ -61,7 +61,7 @@ class TrainingCLI(LightningCLI):
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
-            # Lightning 2.6.6 calls jsonargparse by names that 4.49 deprecated, and warns of arguments given from Python.
+            # Lightning 2.6.6 calls jsonargparse by deprecated names, and warns of arguments given from Python.
             warnings.simplefilter("ignore")
             super().__init__(
                 MagnifyTask,
@@ -95,7 +95,8 @@ class TrainingCLI(LightningCLI):
         """Take the architecture from the checkpoint that is measured, whatever the configuration says."""
         if self.command != "fit":
             arch, self.weights = read_magnifier(self.config.checkpoint)
-            self.config.model.arch.update({name: getattr(arch, name) for name in arch.to_dict()})
+            for name in arch.to_dict():
+                self.config.model.arch[name] = getattr(arch, name)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Build the Trainer with this project's callbacks, loggers and checkpoint writer."""
@@ -108,7 +109,8 @@ class TrainingCLI(LightningCLI):
                 raise InputError(f"trainer.{key} = {own[key]}: not used here; use {instead}")
         callbacks = own["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        callbacks = [*callbacks, *standard_callbacks(self.options.dir, self.options.ema_decay)]
+        self.stopwatch = Stopwatch()
+        callbacks = [*callbacks, self.stopwatch, *standard_callbacks(self.options.dir, self.options.ema_decay)]
         return super().instantiate_trainer(
             callbacks=callbacks,
             logger=_loggers(self.options),
@@ -136,7 +138,7 @@ def build(args: list[str], command: str = "fit") -> TrainingCLI:
         return TrainingCLI(args, command)
     except InputError:
         raise
-    except (ArgumentError, ValueError, TypeError) as error:
+    except (ArgumentError, ValueError, TypeError, OSError) as error:
         raise InputError(one_line(error)) from None
 
 
@@ -167,8 +169,17 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
         return done
     if resume is not None and read_magnifier(resume)[0] != cli.model.arch:
         raise InputError(f"{resume}: of another architecture than this configuration's")
-    with _interruptible(trainer, f"run the same command again to continue from {checkpoint}"):
+    with (
+        warnings.catch_warnings(),
+        _Interruptible(trainer, f"run the same command again to continue from {checkpoint}"),
+    ):
+        for hint in (".*smaller than the logging interval.*", ".*does not have many workers.*"):
+            warnings.filterwarnings("ignore", message=hint)  # scenes are a few numbers each; short epochs are meant
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
+        if checkpoint.exists():
+            # Averaged weights enter the model when training ends, which it does not where it had ended before: what is
+            # tested is read from what is saved.
+            cli.model.magnifier.load_state_dict(read_magnifier(checkpoint)[1])
         measured = trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)[0]
     results = _results(cli, config, measured, role, overrides or {})
     if trainer.is_global_zero:
@@ -179,7 +190,9 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
     return results
 
 
-def evaluate(args: list[str], command: Literal["validate", "test"]) -> tuple[dict[str, float], MagnifyTask, PairDataModule]:
+def evaluate(
+    args: list[str], command: Literal["validate", "test"]
+) -> tuple[dict[str, float], MagnifyTask, PairDataModule]:
     """Measure a checkpoint on the validation pairs.
 
     The configuration is the one that the checkpoint's run saved beside it, then what the arguments say.
@@ -194,9 +207,12 @@ def evaluate(args: list[str], command: Literal["validate", "test"]) -> tuple[dic
     Raises:
         InputError: The configuration or the checkpoint is wrong.
     """
-    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     scan.add_argument("--checkpoint", type=Path)
-    checkpoint = scan.parse_known_args(args)[0].checkpoint
+    try:
+        checkpoint = scan.parse_known_args(args)[0].checkpoint
+    except ArgumentError as error:
+        raise InputError(one_line(error)) from None
     saved = checkpoint.parent.parent / CONFIG_FILE if checkpoint is not None else None
     cli = build([*(["--config", str(saved)] if saved is not None and saved.is_file() else []), *args], command)
     load_weights(cli.model.magnifier, cli.weights, str(cli.config.checkpoint))
@@ -211,13 +227,10 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines) or type(error).__name__
 
 
-def _results(
-    cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str, overrides: dict[str, Any]
-) -> Results:
+def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str, overrides: dict[str, Any]) -> Results:
     task, data, trainer = cli.model, cli.datamodule, cli.trainer
     values = {name.removeprefix("test/"): float(value) for name, value in measured.items()}
     names = ("ssim", "psnr", "lpips")
-    stopwatch = next(callback for callback in trainer.callbacks if isinstance(callback, Stopwatch))
     device = trainer.strategy.root_device
     return Results(
         name=cli.options.dir.name,
@@ -237,7 +250,7 @@ def _results(
             "crop": data.size,
             "precision": str(trainer.precision),
             "seed": data.seed,
-            "train_seconds": round(stopwatch.seconds, 1),
+            "train_seconds": round(cli.stopwatch.seconds, 1),
         },
         hardware={
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -267,8 +280,16 @@ def _claim(run_dir: Path, config: dict[str, Any]) -> None:
 def _identity(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that decides what is trained."""
     data = {key: value for key, value in config["data"].items() if key != "num_workers"}
-    trainer = {key: config["trainer"][key] for key in ("precision", "gradient_clip_val", "accumulate_grad_batches")}
-    return {"seed_everything": config["seed_everything"], "model": config["model"], "data": data, "trainer": trainer}
+    keys = ("precision", "gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches")
+    keys += ("limit_train_batches", "overfit_batches")
+    trainer = {key: config["trainer"].get(key) for key in keys}
+    identity = {
+        "seed_everything": config["seed_everything"],
+        "model": config["model"],
+        "data": data,
+        "trainer": trainer,
+    }
+    return identity | {"run": {"ema_decay": config["run"]["ema_decay"]}}
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -293,7 +314,9 @@ def _loggers(options: RunOptions) -> list[Logger]:
 
 def _log_summary(logger: Logger, results: Results, samples: Path) -> None:
     """Put what a trade-off plot needs into W&B's summary and end the run, so that the next one gets its own."""
-    if type(logger).__name__ != "WandbLogger":
+    from lightning.pytorch.loggers import WandbLogger
+
+    if not isinstance(logger, WandbLogger):
         return
     import wandb
 
@@ -305,7 +328,7 @@ def _log_summary(logger: Logger, results: Results, samples: Path) -> None:
     wandb.finish()
 
 
-class _interruptible:  # noqa: N801  (used as a statement)
+class _Interruptible:
     """Turns SIGINT and SIGTERM during training into ``Interrupted``."""
 
     def __init__(self, trainer: L.Trainer, advice: str) -> None:
@@ -338,4 +361,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-

@@ -15,8 +15,8 @@ def magnify_linear(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
     """Amplify the change between two frames in the bands of a Laplacian pyramid.
 
     Each band's factor is capped where the first-order approximation breaks, as in the original: with the representative
-    wavelength w of a band and the cutoff wavelength w_c = 16 px, factor = min(alpha - 1, (w * alpha / w_c - 1) * 2), not
-    below zero. The finest band and the low-pass rest are not amplified.
+    wavelength w of a band and the cutoff wavelength w_c = 16 px, factor = min(alpha - 1, (w * alpha / w_c - 1) * 2),
+    not below zero. The finest band and the low-pass rest are not amplified.
 
     Args:
         frame_a: Reference frames (B, 3, H, W) in [-1, 1].

@@ -19,8 +19,8 @@ _BLUR_EVERY = 4
 class TextureBank(nn.Module):
     """Procedural textures, photos of a folder, and blurred copies of some of each.
 
-    Textures differ in size and are stored one after the other, four bytes a texel. Outside its borders a texture continues
-    by reflection, so a scene of any size can be cut from it.
+    Textures differ in size and are stored one after the other, four bytes a texel. Outside its borders a texture
+    continues by reflection, so a scene of any size can be cut from it.
 
     Attributes:
         texels: (N, 4) uint8: red, green, blue and one unused byte that makes a texel one 32-bit word.

@@ -1,7 +1,7 @@
 """The data module: scenes by index, rendered on the device after the transfer; or the data set of Oh et al. (2018).
 
-Which samples a step sees is a function of (seed, epoch, position) alone. Resuming at an epoch's start, another number of
-workers, or splitting an epoch among ranks therefore changes nothing.
+Which samples a step sees is a function of (seed, epoch, position) alone. Resuming at an epoch's start, another number
+of workers, or splitting an epoch among ranks therefore changes nothing.
 """
 
 from collections.abc import Iterator
@@ -154,7 +154,9 @@ class PairDataModule(L.LightningDataModule):
         assert self.oh2018 is not None
         dataset = Oh2018Dataset(self.oh2018, split, self.val_pairs)
         if split == "train" and len(dataset) < self.batch_size:
-            raise InputError(f"{self.oh2018}: {len(dataset)} training samples, fewer than one batch of {self.batch_size}")
+            raise InputError(
+                f"{self.oh2018}: {len(dataset)} training samples, fewer than one batch of {self.batch_size}"
+            )
         return dataset
 
     def _bank(self, split: str, device: torch.device) -> TextureBank:
@@ -203,9 +205,9 @@ class SceneDataset(Dataset):
 class EpochSampler(Sampler[int]):
     """The indices of one epoch on one rank, a function of (seed, epoch) alone.
 
-    Without a data set length, epoch e is the numbers from e * epoch_samples on: no sample ever comes twice. With one, it is
-    the next epoch_samples of an endless sequence of permutations of the data set. Ranks take turns, batch by batch ranks see
-    disjoint samples, and together they see all of them.
+    Without a data set length, epoch e is the numbers from e * epoch_samples on: no sample ever comes twice. With one,
+    it is the next epoch_samples of an endless sequence of permutations of the data set. Ranks take turns, batch by
+    batch ranks see disjoint samples, and together they see all of them.
 
     Args:
         epoch_samples: Samples per epoch over all ranks; cut to a multiple of batch_size * world.
@@ -216,10 +218,14 @@ class EpochSampler(Sampler[int]):
         world: Number of ranks.
     """
 
-    def __init__(self, epoch_samples: int, batch_size: int, seed: int, length: int | None, rank: int, world: int) -> None:
+    def __init__(
+        self, epoch_samples: int, batch_size: int, seed: int, length: int | None, rank: int, world: int
+    ) -> None:
         step = batch_size * world
         if epoch_samples < step:
-            raise InputError(f"data.epoch_samples = {epoch_samples}: must be >= {step}, one batch for each of {world} ranks")
+            raise InputError(
+                f"data.epoch_samples = {epoch_samples}: must be >= {step}, one batch for each of {world} ranks"
+            )
         self.total = epoch_samples // step * step
         self.seed, self.length, self.rank, self.world = seed, length, rank, world
         self.epoch = 0

@@ -1,7 +1,7 @@
 """Counter-based random numbers: a value is a pure function of (key, counter), the same on every device and worker.
 
-Global generators make a sample depend on what was drawn before it. Here each pixel's noise is a hash of the sample's key
-and the pixel's position, so resuming, sharding and the number of workers change nothing. The hash mixes 32 bits by
+Global generators make a sample depend on what was drawn before it. Here each pixel's noise is a hash of the sample's
+key and the pixel's position, so resuming, sharding and the number of workers change nothing. The hash mixes 32 bits by
 multiplication and shifts, as finalisers of hash tables do; it is for simulation, not for secrets.
 """
 

@@ -1,10 +1,10 @@
 """Exact rendering of layered scenes at any motion, batched, on the device in use.
 
-A layer is a texture of two texels per output pixel whose texels are *taken as* the coefficients of a cubic B-spline. That
-defines a smooth function of a continuous coordinate, and every frame, the first included, is sampled from it: output pixel
-x shows layer k at x - lam * delta_k(x), with lam = 0 for frame A, 1 for B and C, alpha for the target. The target is
-therefore exact at any sub-pixel shift, and no frame is sharper than another. Outlines are analytic functions of the same
-coordinate. Occlusion comes from compositing back to front.
+A layer is a texture of two texels per output pixel whose texels are *taken as* the coefficients of a cubic B-spline.
+That defines a smooth function of a continuous coordinate, and every frame, the first included, is sampled from it:
+output pixel x shows layer k at x - lam * delta_k(x), with lam = 0 for frame A, 1 for B and C, alpha for the target.
+The target is therefore exact at any sub-pixel shift, and no frame is sharper than another. Outlines are analytic
+functions of the same coordinate. Occlusion comes from compositing back to front.
 
 Everything is float32 outside autocast: at a width of 384 px half precision places a pixel only to 0.07 px.
 """
@@ -71,7 +71,8 @@ def render_clean(scenes: Scenes, bank: TextureBank, size: int) -> Pairs:
     magnified, visible_magnified = render(scenes, bank, size, alpha)
     frame_b = moved + torch.einsum("bkhw,bkc->bchw", visible, scenes["perturbation"])
     target = magnified + torch.einsum("bkhw,bkc->bchw", visible_magnified, scenes["perturbation"])
-    return Pairs(*(frame.clamp(-1.0, 1.0) for frame in (frame_a, frame_b, moved, target)), alpha)
+    a, b, c, y = (frame.clamp(-1.0, 1.0) for frame in (frame_a, frame_b, moved, target))
+    return Pairs(a, b, c, y, alpha)
 
 
 def render(scenes: Scenes, bank: TextureBank, size: int, lam: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +103,7 @@ def render(scenes: Scenes, bank: TextureBank, size: int, lam: Tensor) -> tuple[T
 
 
 def _in_reach(scenes: Scenes, size: int, lam: Tensor) -> Tensor:
-    """Flat indices into (B, K, H, W) where a layer can cover: its bounding circle, moved; everywhere for the background."""
+    """Flat indices into (B, K, H, W) where a layer can cover: its moved bounding circle; all for the background."""
     axis = torch.arange(size, dtype=torch.float32, device=lam.device)
     dy, dx = ((axis - scenes["centre"][..., i, None]).square() for i in (0, 1))  # (B, K, H), (B, K, W)
     widest = 1.0 + scenes["harmonics"][:, :, 0].sum(dim=-1)

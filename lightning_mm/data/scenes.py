@@ -1,8 +1,8 @@
 """Scenes as numbers: what a training pair shows and how it moves, drawn from (seed, split, index) alone.
 
-After Oh et al. (2018): a background and up to 15 foreground objects, each with its own motion, one magnification factor per
-pair; five kinds of scene in equal shares. A scene is a dictionary of small tensors; ``rendering`` turns a batch of them into
-frames, so a loader worker or a resumed run needs no more than the index.
+After Oh et al. (2018): a background and up to 15 foreground objects, each with its own motion, one magnification
+factor per pair; five kinds of scene in equal shares. A scene is a dictionary of small tensors; ``rendering`` turns a
+batch of them into frames, so a loader worker or a resumed run needs no more than the index.
 """
 
 import math
@@ -31,7 +31,8 @@ class SceneConfig:
         max_objects: Most foreground objects in a frame of 384 px; the count is uniform from half of that upwards and
             shrinks with the frame's side, so that density stays.
         object_radius: Smallest and largest radius of an object (log-uniform); capped at 0.45 of the frame.
-        max_alpha: Largest total motion factor; half of the draws are uniform in 1 to this, half log-uniform in 2 to this.
+        max_alpha: Largest total motion factor; half of the draws are uniform in 1 to this, half log-uniform in 2 to
+            this.
         max_magnified_motion: Largest displacement in the target.
         max_input_motion: Largest displacement between frames A and B.
         colour_std: Standard deviation of the additive colour perturbation of B and the target, in grey levels of 255.
@@ -87,13 +88,15 @@ class SceneSampler:
         """Scene number ``index``.
 
         Returns:
-            Tensors by name; K is the number of layers, back to front, background first, unused ones inactive:
-            "alpha" (), "key" () int64, "noise" (3,) strengths for A, B, C, "active" (K,) bool, "texture" (K,) int64,
-            "origin" (K, 2) int64 texel (row, column) at the layer's centre, "flip" (K, 2, 2), "centre" (K, 2) px (y, x),
-            "shift" (K, 2) px, "linear" (K, 2, 2), "wave" (K, 5) amplitude (y, x) px, wave vector (y, x) rad/px and phase,
-            "gain" (K, 3) and "offset" (K, 3) of the texture's colours, "perturbation" (K, 3), "outline" (K,) int64,
-            "rotation" (K, 2, 2), "half" (K, 2) px half axes, "harmonics" (K, 2, HARMONICS) amplitude and phase,
-            "sides" (K,), "softness" (K,) px.
+            Tensors by name; K is the number of layers, back to front, background first, unused ones inactive.
+            Scene: "alpha" (), "key" () int64, "noise" (3,) strengths for A, B, C.
+            Layers: "active" (K,) bool, "centre" (K, 2) px (y, x).
+            Texture: "texture" (K,) int64, "origin" (K, 2) int64 texel (row, column) at the layer's centre,
+            "flip" (K, 2, 2), "gain" and "offset" (K, 3) of its colours, "perturbation" (K, 3) of B and target.
+            Motion: "shift" (K, 2) px, "linear" (K, 2, 2), "wave" (K, 5): amplitude (y, x) px, wave vector (y, x)
+            rad/px, phase.
+            Outline: "outline" (K,) int64, "rotation" (K, 2, 2), "half" (K, 2) px half axes, "harmonics"
+            (K, 2, HARMONICS) amplitude and phase, "sides" (K,), "softness" (K,) px.
         """
         key = sample_key(self.seed, self.split, index)
         draw = _Draw(key)
@@ -136,7 +139,9 @@ class SceneSampler:
 
     def _appearance(self, draw: "_Draw", kind: str, radius: np.ndarray) -> dict[str, Any]:
         k = self.layers
-        texture = [self._texture(draw(), draw(), blurred=layer == 0 and kind == "blurred_background") for layer in range(k)]
+        texture = [
+            self._texture(draw(), draw(), blurred=layer == 0 and kind == "blurred_background") for layer in range(k)
+        ]
         place, orientation = draw(k, 2), draw(k, 3)
         texture_size = np.array([[self.heights[t], self.widths[t]] for t in texture])
         # Where the texture is large enough, the layer is cut from inside it and shows no mirror image.
@@ -223,7 +228,7 @@ class SceneSampler:
 
 
 class _Draw:
-    """Uniform numbers from one sample's stream. Only ``random()`` is used: its bit stream is stable across NumPy versions."""
+    """Uniform numbers from one sample's stream; only by ``random()``, whose bits are stable across NumPy versions."""
 
     def __init__(self, key: int) -> None:
         self._rng = np.random.Generator(np.random.Philox(key=key))

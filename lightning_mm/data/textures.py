@@ -4,6 +4,9 @@ Six kinds, after the literature on learning from synthetic images: dead leaves w
 invariance), coloured noise (1/f^b spectra), smooth gradients, gratings and checkers, text-like pages, and string-like
 lines. Each returns (size, size, 3) float32 in [0, 1]. They are read at two texels per pixel, so detail is drawn at 3
 texels and above.
+
+Sines, powers and transforms are taken in float64: those of NumPy differ in the last bit from processor to processor,
+and in float32 that moves a few of a bank's bytes, and with them the digest that names a validation set.
 """
 
 import math
@@ -13,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
+Grid = NDArray[np.float64]
 Random = np.random.Generator
 
 
@@ -78,7 +82,7 @@ def coloured_noise(rng: Random, size: int) -> Image:
 def gradient(rng: Random, size: int) -> Image:
     """A few low-frequency cosine waves between two colours."""
     y, x = _grid(size)
-    value = np.zeros((size, size), np.float32)
+    value = np.zeros((size, size))
     for wave in rng.random((3, 4)):
         turns = 2.0 * math.pi * (0.2 + 1.3 * wave[0])
         angle = 2.0 * math.pi * wave[1]
@@ -109,7 +113,7 @@ def text(rng: Random, size: int) -> Image:
             if rng.random() < 0.2:
                 continue
             patch = ink[top : top + cell, left : left + cell]
-            y, x = np.mgrid[0:cell, 0:cell].astype(np.float32)
+            y, x = np.mgrid[0:cell, 0:cell].astype(np.float64)
             for stroke in rng.random((2 + int(3 * rng.random()), 4)):
                 x0, y0, x1, y1 = 0.12 * cell + 0.6 * cell * np.round(stroke * 3.0) / 3.0
                 np.maximum(patch, _line(x, y, x0, y0, x1 - x0, y1 - y0, width), out=patch)
@@ -134,7 +138,7 @@ def blur(image: Image, sigma: float) -> Image:
     """Gaussian blur with periodic borders, sigma in texels."""
     fy, fx = np.fft.fftfreq(image.shape[0])[:, None, None], np.fft.rfftfreq(image.shape[1])[None, :, None]
     transfer = np.exp(-2.0 * (math.pi * sigma) ** 2 * (fx**2 + fy**2))
-    spectrum = np.fft.rfft2(image, axes=(0, 1)) * transfer
+    spectrum = np.fft.rfft2(image.astype(np.float64), axes=(0, 1)) * transfer
     return np.fft.irfft2(spectrum, s=image.shape[:2], axes=(0, 1)).astype(np.float32)
 
 
@@ -145,8 +149,8 @@ def _drop_leaf(image: Image, palette: Image, radius: float, draw: NDArray[np.flo
     patch = image[top : int(cy + radius + 2), left : int(cx + radius + 2)]
     if patch.size == 0:
         return
-    y = np.arange(top, top + patch.shape[0], dtype=np.float32)[:, None] - np.float32(cy)
-    x = np.arange(left, left + patch.shape[1], dtype=np.float32)[None, :] - np.float32(cx)
+    y = np.arange(top, top + patch.shape[0])[:, None] - cy
+    x = np.arange(left, left + patch.shape[1])[None, :] - cx
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     aspect = 1.0 - 0.75 * draw[4]
     kind = draw[3]
@@ -159,7 +163,9 @@ def _drop_leaf(image: Image, palette: Image, radius: float, draw: NDArray[np.flo
     else:
         sides = 3 + int(4 * draw[5])
         turns = 2.0 * math.pi * np.arange(sides) / sides
-        distance = np.max([u * math.cos(t) + v * math.sin(t) for t in turns], axis=0) - radius * math.cos(math.pi / sides)
+        distance = np.max([u * math.cos(t) + v * math.sin(t) for t in turns], axis=0) - radius * math.cos(
+            math.pi / sides
+        )
     cover = np.clip(0.5 - distance, 0.0, 1.0)[..., None]
     colour = palette[int(draw[6] * len(palette))]
     shading = 1.0 + (0.5 * (draw[7] - 0.5) / radius) * u
@@ -168,10 +174,11 @@ def _drop_leaf(image: Image, palette: Image, radius: float, draw: NDArray[np.flo
     patch += cover * (shading[..., None] * colour - patch)
 
 
-def _line(x: Image, y: Image, x0: float, y0: float, dx: float, dy: float, width: float) -> Image:
+def _line(x: Grid, y: Grid, x0: float, y0: float, dx: float, dy: float, width: float) -> Grid:
     """Coverage of a segment of a given width."""
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy + 1e-6), 0.0, 1.0)
-    return np.clip(0.5 + width - np.hypot(x - x0 - along * dx, y - y0 - along * dy), 0.0, 1.0)
+    distance = np.hypot(x - x0 - along * dx, y - y0 - along * dy)
+    return np.clip(0.5 + width - distance, 0.0, 1.0).astype(np.float32)
 
 
 def _palette(rng: Random, count: int) -> Image:
@@ -197,6 +204,6 @@ def _shade(rng: Random, image: Image) -> Image:
     return (image * light[..., None]).astype(np.float32)
 
 
-def _grid(size: int) -> tuple[Image, Image]:
-    axis = np.arange(size, dtype=np.float32)
+def _grid(size: int) -> tuple[Grid, Grid]:
+    axis = np.arange(size, dtype=np.float64)
     return axis[:, None], axis[None, :]

@@ -1,4 +1,4 @@
-"""Building blocks shared by encoder, manipulator and decoder: reflect-padded convolutions with bias, no normalisation."""
+"""Blocks shared by encoder, manipulator and decoder: reflect-padded convolutions with bias, no normalisation."""
 
 from typing import Literal
 
@@ -52,4 +52,6 @@ class Upsample(nn.Sequential):
     """Nearest x2, 3x3 convolution, ReLU: (B, in_channels, H, W) to (B, out_channels, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(nn.Upsample(scale_factor=2, mode="nearest"), conv(in_channels, out_channels, 3), nn.ReLU(inplace=True))
+        super().__init__(
+            nn.Upsample(scale_factor=2, mode="nearest"), conv(in_channels, out_channels, 3), nn.ReLU(inplace=True)
+        )

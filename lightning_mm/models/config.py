@@ -31,10 +31,12 @@ class MagnifierConfig:
         manipulator_block: whether the manipulator keeps its residual block (the paper discards it, Table 1).
         decoder_depth: d_D, number of residual blocks in the decoder's body; 0 leaves the body out.
         decoder_channels: c_D, width of the decoder's body.
-        upsample_channels: c_upsample, width of the decoder's upsampling stages, even; ``None`` follows ``decoder_channels``.
+        upsample_channels: c_upsample, width of the decoder's upsampling stages, even; ``None`` follows
+            ``decoder_channels``.
         downsample_channels: c_downsample, width after the decoder's stride-2 convolutions; ``None`` follows
             ``decoder_channels``. Not used when ``bottleneck`` is 2.
-        bottleneck: spatial bottleneck of the decoder's body as the denominator: 2, 4 or 8 for 1/2, 1/4, 1/8 (Section 5.2).
+        bottleneck: spatial bottleneck of the decoder's body as the denominator: 2, 4 or 8 for 1/2, 1/4, 1/8 (Section
+            5.2).
         alpha_convention: what the manipulator multiplies by. "alpha_minus_one" (the TensorFlow original) makes
             alpha = 1 add nothing; "alpha" is the form of the authors' PyTorch port, for checkpoints of that form.
             The meaning of the ``alpha`` argument is the total motion factor in both.
@@ -68,7 +70,9 @@ class MagnifierConfig:
         self._require("encoder_blocks", blocks_ok, "three integers >= 0")
         self._require("manipulator_block", isinstance(self.manipulator_block, bool), "true or false")
         self._require("decoder_depth", _is_int(self.decoder_depth) and self.decoder_depth >= 0, "an integer >= 0")
-        self._require("bottleneck", _is_int(self.bottleneck) and self.bottleneck in _BOTTLENECKS, f"one of {_BOTTLENECKS}")
+        self._require(
+            "bottleneck", _is_int(self.bottleneck) and self.bottleneck in _BOTTLENECKS, f"one of {_BOTTLENECKS}"
+        )
         even = "an even integer >= 2"
         self._require("encoder_channels", _is_even(self.encoder_channels), even)
         follows = self.upsample_channels is None

@@ -10,13 +10,21 @@ from lightning_mm.models.config import MagnifierConfig
 class Decoder(nn.Module):
     """Concatenate, downsample to the bottleneck, d_D residual blocks of width c_D, upsample to the frame.
 
-    A 1x1 convolution goes in before the body, and one comes out after it, where c_D is not the width beside it (Table 2).
+    A 1x1 convolution goes in before the body, and one comes out after it, where c_D is not the width beside it (Table
+    2).
     """
 
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()
-        c_e, c_d, c_up, c_down = config.encoder_channels, config.decoder_channels, config.c_upsample, config.c_downsample
-        self.texture_up = Upsample(c_e, c_e) if config.has_texture_stride else nn.Sequential(conv(c_e, c_e, 3), nn.ReLU())
+        c_e, c_d, c_up, c_down = (
+            config.encoder_channels,
+            config.decoder_channels,
+            config.c_upsample,
+            config.c_downsample,
+        )
+        self.texture_up = (
+            Upsample(c_e, c_e) if config.has_texture_stride else nn.Sequential(conv(c_e, c_e, 3), nn.ReLU())
+        )
         width = 2 * c_e
         down: list[nn.Module] = []
         for _ in range(config.downsamplings):

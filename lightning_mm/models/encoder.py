@@ -21,7 +21,7 @@ class Representation(NamedTuple):
 
 
 class ResidualEncoder(nn.Module):
-    """The baseline's encoder: stem, common residual blocks, then a texture and a shape branch, ReLU after each convolution."""
+    """The baseline's encoder: stem, common blocks, a texture and a shape branch, ReLU after each convolution."""
 
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class ResidualEncoder(nn.Module):
 
 
 class LinearEncoder(nn.Module):
-    """The paper's encoder: no activation anywhere; 7x7 and 3x3 stride 2 have collapsed into one 9x9 stride-2 convolution."""
+    """The paper's encoder: no activation; 7x7 and 3x3 stride 2 have collapsed into one 9x9 stride-2 convolution."""
 
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class LinearEncoder(nn.Module):
 
 
 class SingleLinearEncoder(nn.Module):
-    """One 13x13 stride-2 convolution (7x7, 3x3 stride 2 and 3x3 collapsed) whose output is texture and shape at once."""
+    """One 13x13 stride-2 convolution (7x7, 3x3 stride 2, 3x3 collapsed) whose output is texture and shape at once."""
 
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()

@@ -16,13 +16,13 @@ from lightning_mm.models.manipulator import Manipulator
 class Magnifier(nn.Module):
     """One configurable motion magnifier (the paper's Fig. 2 and Fig. 6).
 
-    Works at any size from 1 x 1: frames are padded at the right and the bottom to a multiple of ``config.stride`` and the
-    output is cropped back. The encoder and the manipulator always compute in float32, also under autocast: at 0.01 px of
-    motion the difference of two shape representations lies below the resolution of half precision.
+    Works at any size from 1 x 1: frames are padded at the right and the bottom to a multiple of ``config.stride`` and
+    the output is cropped back. The encoder and the manipulator always compute in float32, also under autocast: at
+    0.01 px of motion the difference of two shape representations lies below the resolution of half precision.
 
-    Weights start from He et al. (2015): normal with variance 2 / fan_in before a ReLU and 1 / fan_in elsewhere, biases at
-    zero, and the second convolution of each residual block divided by sqrt(depth of the decoder's body), so that a deep
-    body starts near the identity and 36 or 144 blocks train as steadily as 9.
+    Weights start from He et al. (2015): normal with variance 2 / fan_in before a ReLU and 1 / fan_in elsewhere,
+    biases at zero, and the second convolution of each residual block divided by sqrt(depth of the decoder's body), so
+    that a deep body starts near the identity and 36 or 144 blocks train as steadily as 9.
 
     Args:
         config: The architecture; the paper's proposed model when left out.

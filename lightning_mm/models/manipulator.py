@@ -10,8 +10,8 @@ from lightning_mm.models.config import MagnifierConfig
 class Manipulator(nn.Module):
     """S_b + h(k * relu(conv7(S_b - S_a))) with h = conv3, then an optional residual block.
 
-    k is alpha - 1, or alpha, by ``config.alpha_convention``. The ReLU stays even though the encoder is linear: without it
-    strong edges blur (the paper, Section 5.1).
+    k is alpha - 1, or alpha, by ``config.alpha_convention``. The ReLU stays even though the encoder is linear:
+    without it strong edges blur (the paper, Section 5.1).
     """
 
     def __init__(self, config: MagnifierConfig) -> None:
@@ -29,7 +29,8 @@ class Manipulator(nn.Module):
             shape_a: S_a of the reference frame, (B, c_E, H/2, W/2).
             shape_b: S_b of the current frame, same shape.
             alpha: Total motion factor, a number or (B,); 1 means no change. Not negative: the ReLU in front of
-                the factor makes the response to it linear only from ``alpha - 1 >= 0`` upwards, which is where it is trained.
+                the factor makes the response to it linear only from ``alpha - 1 >= 0`` upwards, which is where it is
+                trained.
 
         Returns:
             Shape of the magnified frame, (B, c_E, H/2, W/2).

@@ -14,8 +14,8 @@ from lightning_mm.search.sweep import Sweep
 def sweep(spec: Path, trials: int | None = None, dir: Path | None = None, storage: str | None = None) -> Path:
     """Search architectures: train the reference models, then trials until the target number is reached.
 
-    Running it again continues, or does nothing when the target is reached. Ctrl-C stops at once; the trial under way goes on
-    from its last checkpoint next time.
+    Running it again continues, or does nothing when the target is reached. Ctrl-C stops at once; the trial under way
+    goes on from its last checkpoint next time.
 
     Args:
         spec: A YAML file of sweeps/, such as sweeps/smoke.yaml.
@@ -32,7 +32,13 @@ def sweep(spec: Path, trials: int | None = None, dir: Path | None = None, storag
     directory = dir or Path("runs") / found.name
     found.check(directory / "check")
     console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"sweep {found.name}", total=len(found.references) + found.trials)
 

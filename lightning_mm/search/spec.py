@@ -67,7 +67,9 @@ class SweepSpec:
         """Fingerprint of what makes trials comparable: configurations, settings and space; not the number of trials."""
         space = {key: distribution_to_json(value) for key, value in self.space.items()}
         files = {str(path): path.read_text() for path in (*self.configs, *self.references.values())}
-        return fingerprint({"space": space, "settings": json.loads(json.dumps(self.settings, default=str)), "files": files})
+        return fingerprint(
+            {"space": space, "settings": json.loads(json.dumps(self.settings, default=str)), "files": files}
+        )
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """Ask a trial for a value of every key."""
@@ -82,7 +84,7 @@ class SweepSpec:
         ]
 
     def check(self, directory: Path) -> None:
-        """Build every reference, and both ends of every key's range, so that a wrong key is refused before anything starts.
+        """Build every reference and both ends of every key's range, so that a wrong key is refused in advance.
 
         Raises:
             InputError: A key does not exist or a value is not accepted; the message names it.
@@ -123,7 +125,9 @@ def _suggest(trial: Trial, key: str, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, IntDistribution):
         return trial.suggest_int(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
     if isinstance(distribution, FloatDistribution):
-        return trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+        return trial.suggest_float(
+            key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
     assert isinstance(distribution, CategoricalDistribution)
     return trial.suggest_categorical(key, distribution.choices)
 

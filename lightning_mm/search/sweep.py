@@ -75,7 +75,9 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.directory.mkdir(parents=True, exist_ok=True)
         samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
-            "tpe": lambda: optuna.samplers.TPESampler(seed=self.spec.seed, n_startup_trials=max(4, self.spec.trials // 3)),
+            "tpe": lambda: optuna.samplers.TPESampler(
+                seed=self.spec.seed, n_startup_trials=max(4, self.spec.trials // 3)
+            ),
             "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=self.spec.seed),
             "random": lambda: optuna.samplers.RandomSampler(seed=self.spec.seed),
         }
@@ -92,18 +94,20 @@ class Sweep:
             except Exception as error:  # SQLAlchemy and the drivers raise many kinds
                 reason = str(error).strip().splitlines()[0]
                 raise InputError(f"{self.storage}: not a usable study storage ({reason[:160]})") from None
-        study = optuna.create_study(
-            storage=storage,
-            sampler=samplers[self.spec.sampler](),
-            study_name=self.spec.name,
-            directions=["maximize", "minimize"],
-            load_if_exists=True,
-        )
-        study.set_metric_names(["SSIM", "paper GFLOPs"])
+            study = optuna.create_study(
+                storage=storage,
+                sampler=samplers[self.spec.sampler](),
+                study_name=self.spec.name,
+                directions=["maximize", "minimize"],
+                load_if_exists=True,
+            )
+            study.set_metric_names(["SSIM", "paper GFLOPs"])
         digest = self.spec.digest()
         if study.user_attrs.get("digest", digest) != digest:
             advice = "give the changed sweep another name, or delete the study's directory"
-            raise InputError(f"{self.storage}: study '{self.spec.name}' has another space, budget or reference; {advice}")
+            raise InputError(
+                f"{self.storage}: study '{self.spec.name}' has another space, budget or reference; {advice}"
+            )
         study.set_user_attr("digest", digest)
         return study
 

@@ -16,6 +16,7 @@ from lightning_mm.metrics import LpipsNet, definitions, load_lpips, psnr, ssim
 from lightning_mm.models import Magnifier, MagnifierConfig
 
 FLOORS = ("frame_b", "linear_eulerian")
+_STATES = {"state_dict", "current_model_state"}  # with averaged weights, Lightning keeps the ones in training apart
 
 
 @dataclass(frozen=True)
@@ -67,22 +68,23 @@ class MagnifyTask(L.LightningModule):
         arch: The architecture.
         loss: Weights of the loss terms.
         optim: Optimiser and schedule.
-        lpips: Network of the LPIPS metric in validation, or "off". The paper uses "vgg". Where its weights cannot be had, the
-            metric is reported as absent with the reason.
+        lpips: Network of the LPIPS metric in validation, or "off". The paper uses "vgg". Where its weights cannot be
+            had, the metric is reported as absent with the reason.
     """
 
     def __init__(
         self,
         arch: MagnifierConfig = MagnifierConfig(),  # noqa: B008  (frozen)
         loss: LossConfig = LossConfig(),  # noqa: B008
-        optim: OptimizerConfig = OptimizerConfig(),  # noqa: B008
+        optim: OptimizerConfig = OptimizerConfig(),
         lpips: LpipsNet = "off",
     ) -> None:
         super().__init__()
         # Plain types only: a checkpoint is then readable by the weights-only unpickler.
         hyperparameters = {"arch": arch.to_dict(), "loss": _plain(asdict(loss)), "optim": _plain(asdict(optim))}
         self.save_hyperparameters(hyperparameters | {"lpips": lpips})
-        self.arch, self.optim, self.lpips_net = arch, optim, lpips
+        self.arch, self.optim = arch, optim
+        self.lpips_net: LpipsNet = lpips
         self.magnifier = Magnifier(arch).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.criterion = MagnificationLoss(loss)
         names = ("ssim", "psnr", "lpips")
@@ -94,13 +96,14 @@ class MagnifyTask(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the weights of the frozen perceptual network out of checkpoints."""
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("criterion.")}
+        for name in _STATES & checkpoint.keys():
+            checkpoint[name] = {k: v for k, v in checkpoint[name].items() if not k.startswith("criterion.")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the perceptual network's own weights back, so that strict loading holds for everything else."""
         own = {k: v for k, v in self.state_dict().items() if k.startswith("criterion.")}
-        checkpoint["state_dict"] = {**checkpoint["state_dict"], **own}
+        for name in _STATES & checkpoint.keys():
+            checkpoint[name] = {**checkpoint[name], **own}
 
     def setup(self, stage: str) -> None:
         """Load the LPIPS network, if it is asked for and can be had."""
@@ -142,7 +145,9 @@ class MagnifyTask(L.LightningModule):
         """Adam with the schedule of ``OptimizerConfig``, stepped every training step."""
         fused = self.device.type == "cuda"
         parameters = [p for p in self.magnifier.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(parameters, lr=self.optim.lr, betas=tuple(self.optim.betas), fused=fused)
+        optimizer = torch.optim.Adam(
+            parameters, lr=self.optim.lr, betas=(self.optim.betas[0], self.optim.betas[1]), fused=fused
+        )
         total = int(self.trainer.estimated_stepping_batches)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.optim.factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,61 @@
+# 'make' lists the targets. 'make sweep' and 'make test' need nothing but Python 3.11 or newer: they build .venv first.
+
+PYTHON     ?= python3
+VENV       ?= .venv
+SWEEP      ?= sweeps/smoke.yaml
+CONFIG     ?= experiments/proposed.yaml
+CHECKPOINT ?= runs/proposed/checkpoints/last.ckpt
+ALPHA      ?= 10
+DIR        ?= runs/smoke
+ARGS       ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Without a GPU, training takes the recipe for processors.
+CPU   := $(if $(shell command -v nvidia-smi 2>/dev/null),,--config experiments/cpu.yaml)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup sweep test lint format types train magnify report clean
+
+help: ## List the targets and their variables
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Build the environment in .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[measure]' --group dev
+	@touch $@
+
+sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.yaml ARGS=)
+	$(BIN)/lightning-mm sweep $(SWEEP) $(ARGS)
+
+test: $(STAMP) ## Run the tests (ARGS=)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## Check types
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+train: $(STAMP) ## Train a magnifier, or continue (CONFIG=experiments/proposed.yaml ARGS=)
+	$(BIN)/lightning-mm fit --config experiments/base.yaml --config $(CONFIG) $(CPU) $(ARGS)
+
+magnify: $(STAMP) ## Magnify a clip (IN=clip.mp4 OUT=out.mp4 ALPHA=10 CHECKPOINT=runs/proposed/checkpoints/last.ckpt ARGS=)
+	$(BIN)/lightning-mm magnify $(IN) $(OUT) --alpha $(ALPHA) --checkpoint $(CHECKPOINT) $(ARGS)
+
+report: $(STAMP) ## Write the report of a directory of runs again (DIR=runs/smoke)
+	$(BIN)/lightning-mm report $(DIR)
+
+clean: ## Remove the environment and caches; runs/ stays
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	find lightning_mm tests -name __pycache__ -prune -exec rm -rf {} +
