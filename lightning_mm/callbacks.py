@@ -117,8 +117,9 @@ def write_samples(task: L.LightningModule, data: PairDataModule, path: Path) -> 
     task.eval()
     rows: list[Tensor] = []
     # In the batches of validation, because the data module remembers a batch by its first pair.
-    for batch_indices in batched(loader.sampler, data.batch_size):
-        batch = default_collate([loader.dataset[index] for index in batch_indices])
+    indices = list(loader.sampler)
+    for start in range(0, len(indices), data.batch_size):
+        batch = default_collate([loader.dataset[index] for index in indices[start : start + data.batch_size]])
         pairs: Pairs = data.on_after_batch_transfer({name: value.to(task.device) for name, value in batch.items()}, 0)
         output = task(pairs.frame_a, pairs.frame_b, pairs.alpha)
         columns = [image.float().clamp(-1, 1) for image in (pairs.frame_a, pairs.frame_b, pairs.target, output)]

@@ -138,7 +138,7 @@ def _call(function: Callable, name: str, args: list[str]) -> object:
         options = parser.parse_args(args)
     except ArgumentError as error:
         raise InputError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from None
-    return function(**vars(parser.instantiate_classes(options)))
+    return function(**vars(parser.instantiate(options)))
 
 
 def _overview() -> str:

@@ -173,8 +173,9 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
         warnings.catch_warnings(),
         _Interruptible(trainer, f"run the same command again to continue from {checkpoint}"),
     ):
-        for hint in (".*smaller than the logging interval.*", ".*does not have many workers.*"):
-            warnings.filterwarnings("ignore", message=hint)  # scenes are a few numbers each; short epochs are meant
+        # Short epochs are meant, scenes are a few numbers each, and a run that continues finds its own checkpoints.
+        for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
+            warnings.filterwarnings("ignore", message=f".*{hint}.*")
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
         if checkpoint.exists():
             # Averaged weights enter the model when training ends, which it does not where it had ended before: what is

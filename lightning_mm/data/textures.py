@@ -50,7 +50,8 @@ def dead_leaves(rng: Random, size: int) -> Image:
     """Shapes dropped on one another until they cover: radii with density r^-3, discs, ellipses, boxes and polygons."""
     palette = _palette(rng, 24)
     image = coloured_noise(rng, size)
-    smallest, largest = 4.0 * 4.0 ** rng.random(), size * (0.12 + 0.2 * rng.random())
+    smallest = 4.0 * 4.0 ** rng.random()
+    largest = max(2.0 * smallest, size * (0.12 + 0.2 * rng.random()))
     mean_area = 2.0 * math.pi * smallest**2 * math.log(largest / smallest)
     count = int(2.5 * size**2 / mean_area)
     radii = (smallest**-2 + rng.random(count) * (largest**-2 - smallest**-2)) ** -0.5

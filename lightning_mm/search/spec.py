@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -111,7 +111,10 @@ def read_spec(path: Path) -> SweepSpec:
     parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
     parser.add_class_arguments(SweepSpec, nested_key=None)
     try:
-        spec = parser.instantiate_classes(parser.parse_path(str(path)))
+        parsed = parser.parse_path(str(path))
+        for key, distribution in parsed.space.items():
+            _check_distribution(parser, parsed, key, distribution)
+        spec = parser.instantiate(parsed)
         spec = SweepSpec(**{name: getattr(spec, name) for name in SweepSpec.__dataclass_fields__})
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"{path}: {one_line(error)}") from None
@@ -119,6 +122,17 @@ def read_spec(path: Path) -> SweepSpec:
         if not file.is_file():
             raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
     return spec
+
+
+def _check_distribution(parser: ArgumentParser, parsed: Namespace, key: str, distribution: Any) -> None:
+    """Build one distribution by itself, because Optuna's messages do not say which key they are about."""
+    alone = parsed.clone()
+    alone.space = {key: distribution}
+    alone.settings = {}
+    try:
+        parser.instantiate(alone)
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise ValueError(f"space {key}: {one_line(error)}") from None
 
 
 def _suggest(trial: Trial, key: str, distribution: BaseDistribution) -> Any:
