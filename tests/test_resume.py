@@ -54,7 +54,9 @@ def serve():
     for path, descriptor in ((os.devnull, 0), (job["out"], 1), (job["err"], 2)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
     if job["point"] is not None:
-        disturb(lightning_mm.training, lightning_mm.callbacks, **{k: job[k] for k in ("point", "call", "signal", "group")})
+        disturb(
+            lightning_mm.training, lightning_mm.callbacks, **{k: job[k] for k in ("point", "call", "signal", "group")}
+        )
     sys.exit(lightning_mm.cli.main(job["args"]))
 
 

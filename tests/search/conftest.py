@@ -24,7 +24,9 @@ ENCODER = {"class_path": "CategoricalDistribution", "init_args": {"choices": ["l
 def content(tmp_path, monkeypatch):
     """A valid sweep file's content, with the experiment files that it names in the current directory."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump({"seed_everything": 0, "model": {"arch": {"encoder_channels": 4}}}))
+    (tmp_path / "base.yaml").write_text(
+        yaml.safe_dump({"seed_everything": 0, "model": {"arch": {"encoder_channels": 4}}})
+    )
     (tmp_path / "deep.yaml").write_text(yaml.safe_dump({"model": {"arch": {"decoder_depth": 4}}}))
     return {
         "name": "tiny",

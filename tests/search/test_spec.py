@@ -47,11 +47,11 @@ def test_suggests_from_every_kind_of_distribution(content, write):
 
 def test_digest_changes_with_space_settings_and_files_but_not_with_trials(content, write):
     digests = [read_spec(write(content)).digest()]
-    for change in (
+    changes = (
         {"settings": {**content["settings"], "data.size": 32}},
         {"space": {"model.arch.encoder": content["space"]["model.arch.encoder"]}},
-    ):
-        digests.append(read_spec(write({**content, **change})).digest())
+    )
+    digests += [read_spec(write({**content, **change})).digest() for change in changes]
     assert read_spec(write({**content, "trials": 99})).digest() == digests[0]
     Path("base.yaml").write_text("seed_everything: 1\n")
     digests.append(read_spec(write(content)).digest())
@@ -70,8 +70,14 @@ def test_digest_changes_with_space_settings_and_files_but_not_with_trials(conten
         ({"references": {"proposed": "gone.yaml"}}, "gone.yaml"),
         ({"space": {"run.dir": {"class_path": "IntDistribution", "init_args": {"low": 1, "high": 2}}}}, "run.dir"),
         ({"space": {"model.arch.x": {"class_path": "IntDistribution", "init_args": {"low": 1, "hi": 2}}}}, "hi"),
-        ({"space": {"model.arch.x": {"class_path": "IntDistribution", "init_args": {"low": 5, "high": 2}}}}, "model.arch.x"),
-        ({"space": {"data.size": {"class_path": "IntDistribution", "init_args": {"low": 16, "high": 32}}}}, "data.size"),
+        (
+            {"space": {"model.arch.x": {"class_path": "IntDistribution", "init_args": {"low": 5, "high": 2}}}},
+            "model.arch.x",
+        ),
+        (
+            {"space": {"data.size": {"class_path": "IntDistribution", "init_args": {"low": 16, "high": 32}}}},
+            "data.size",
+        ),
     ],
     ids=str,
 )

@@ -1,0 +1,97 @@
+"""Every command that the README shows is run, on tiny data, in the README's order, and its Python too."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from lightning_mm.cli import COMMANDS, main
+from lightning_mm.video.writer import ClipWriter
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BASH = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
+TINY = {
+    "data.size": 16,
+    "data.batch_size": 2,
+    "data.epoch_samples": 2,
+    "data.textures": 2,
+    "data.texture_size": 64,
+    "data.val_size": 16,
+    "data.val_pairs": 1,
+    "trainer.max_epochs": 1,
+    "trainer.accelerator": "cpu",
+    "trainer.precision": "32-true",
+    "trainer.enable_progress_bar": False,
+}
+
+
+def test_set_up_is_two_commands_on_the_first_screen():
+    screen = README.splitlines()[:25]
+    assert "make sweep" in screen
+    assert "make test" in screen
+
+
+def test_every_command_is_shown():
+    shown = " ".join(BASH) + README
+    assert all(f"lightning-mm {name}" in shown for name in COMMANDS if name != "validate")
+
+
+def test_python():
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("target", re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.M))
+def test_make_targets_expand_to_commands_that_exist(target):
+    for line in expand(f"make {target} IN=a.mp4 OUT=b.mp4"):
+        assert line[0] in COMMANDS
+
+
+def test_commands_run(tmp_path, monkeypatch, capsys):
+    make_sandbox(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for command in BASH:
+        if command == "make test":
+            continue  # this is it
+        lines = [shlex.split(command)[1:]] if command.startswith("lightning-mm") else expand(command)
+        assert lines, command
+        for line in lines:
+            arguments = [*line, *(f"--{k}={v}" for k, v in TINY.items())] if line[0] == "fit" else line
+            assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
+    for made in ("runs/smoke/report.html", "magnified.mp4", "compared_slice.png", "magnified/000000.png", "motion.csv"):
+        assert (tmp_path / made).is_file(), made
+
+
+def expand(command):
+    """The lightning-mm commands that a make command runs."""
+    words = shlex.split(command)
+    shown = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [shlex.split(line)[1:] for line in shown.splitlines() if line.startswith(".venv/bin/lightning-mm ")]
+
+
+def make_sandbox(folder):
+    """A copy of experiments/ and sweeps/ on a tiny budget, a clip, frames and photos."""
+    shutil.copytree(ROOT / "experiments", folder / "experiments")
+    (folder / "sweeps").mkdir()
+    for path in (ROOT / "sweeps").glob("*.yaml"):
+        spec = yaml.safe_load(path.read_text())
+        spec["settings"] = {**spec["settings"], **TINY}
+        (folder / "sweeps" / path.name).write_text(yaml.safe_dump({**spec, "trials": 1}))
+    generator = np.random.default_rng(0)
+    picture = np.kron(generator.integers(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    (folder / "frames").mkdir()
+    (folder / "photos").mkdir()
+    Image.fromarray(picture).save(folder / "photos" / "one.png")
+    with ClipWriter(folder / "clip.mp4", 64, 64, fps=Fraction(25)) as writer:
+        for number in range(6):
+            frame = np.roll(picture, number % 3, axis=1)
+            writer.write(frame)
+            Image.fromarray(frame).save(folder / "frames" / f"{number}.png")
