@@ -19,7 +19,8 @@ from torch import Tensor
 from lightning_mm.checkpoints import HOW_TO_GET_ONE, load_magnifier
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, Representation
-from lightning_mm.video.clip import Clip, Frame, open_clip
+from lightning_mm.video.clip import Clip, open_clip
+from lightning_mm.video.colour import Frame
 from lightning_mm.video.slices import SliceLine, SlicePicture, slice_path
 from lightning_mm.video.writer import ClipWriter, check_output
 

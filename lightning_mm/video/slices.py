@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import Frame
+from lightning_mm.video.colour import Frame
 from lightning_mm.video.writer import check_file
 
 MAX_WIDTH = 4096

@@ -11,7 +11,8 @@ from av.video.reformatter import ColorRange
 from PIL import Image
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import QUALITY, exact_rate, open_clip
+from lightning_mm.video.clip import exact_rate, open_clip
+from lightning_mm.video.colour import QUALITY
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 

@@ -14,7 +14,8 @@ import lightning_mm.video.magnify as command
 from lightning_mm.checkpoints import HOW_TO_GET_ONE
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, MagnifierConfig, Representation
-from lightning_mm.video.clip import Colour, open_clip
+from lightning_mm.video.clip import open_clip
+from lightning_mm.video.colour import Colour
 from lightning_mm.video.magnify import magnify, pick_device, stream, stream_tensors, to_frame, to_tensor
 from lightning_mm.video.writer import ClipWriter
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import Colour, open_clip
+from lightning_mm.video.clip import open_clip
+from lightning_mm.video.colour import Colour
 from lightning_mm.video.writer import ClipWriter, check_output
 
 COLOURS = (
