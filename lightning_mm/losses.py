@@ -167,7 +167,7 @@ def _vgg16_state(weights: Path | None) -> dict[str, Tensor]:
         from torchvision.models import VGG16_Weights
 
         return VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
-    except (ImportError, OSError, RuntimeError) as error:
+    except Exception as error:  # downloads and unreadable files raise many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"perceptual loss: torchvision's VGG16 weights cannot be had ({reason[0]}); {advice}"
@@ -195,7 +195,7 @@ def _read_state(weights: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises many kinds for unreadable files
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{weights}: not a readable weights file ({reason[0][:160]})") from None
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{weights}: not a state dict (holds a {type(state).__name__})")
     return state
 

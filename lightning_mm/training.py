@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import platform
 import signal
 import threading
@@ -14,6 +15,7 @@ import lightning as L
 import torch
 import yaml
 from jsonargparse import ArgumentError
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
@@ -23,7 +25,7 @@ from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.errors import InputError, Interrupted
 from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results, write_text_atomically
-from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
+from lightning_mm.tasks.magnify import FLOORS, MagnifyTask, TrainingDivergedError
 
 CONFIG_FILE = "config.yaml"
 LAST = Path("checkpoints/last.ckpt")
@@ -104,9 +106,13 @@ class TrainingCLI(LightningCLI):
         if self.command != "fit":
             return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
         own = self.config_init["trainer"]
-        for key, instead in (("logger", "--run.wandb"), ("default_root_dir", "--run.dir")):
-            if own[key] is not None:
-                raise InputError(f"trainer.{key} = {own[key]}: not used here; use {instead}")
+        instead = {"logger": "--run.wandb", "default_root_dir": "--run.dir"}
+        # A run that stops in the middle of an epoch cannot be continued exactly.
+        epochs = "--trainer.max_epochs and --data.epoch_samples"
+        instead |= dict.fromkeys(("max_steps", "min_steps", "max_time"), epochs)
+        for key, other in instead.items():
+            if own[key] not in (None, -1):
+                raise InputError(f"trainer.{key} = {own[key]}: not used here; use {other}")
         callbacks = own["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
         self.stopwatch = Stopwatch()
@@ -138,7 +144,7 @@ def build(args: list[str], command: str = "fit") -> TrainingCLI:
         return TrainingCLI(args, command)
     except InputError:
         raise
-    except (ArgumentError, ValueError, TypeError, OSError) as error:
+    except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
         raise InputError(one_line(error)) from None
 
 
@@ -182,6 +188,9 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
             # tested is read from what is saved.
             cli.model.magnifier.load_state_dict(read_magnifier(checkpoint)[1])
         measured = trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)[0]
+    for name, value in measured.items():
+        if not math.isfinite(value):
+            raise TrainingDivergedError(f"{name} is {value} after step {trainer.global_step}")
     results = _results(cli, config, measured, role, overrides or {})
     if trainer.is_global_zero:
         write_samples(cli.model, cli.datamodule, run_dir / SAMPLES_FILE)
@@ -336,14 +345,14 @@ class _Interruptible:
         self.trainer, self.advice = trainer, advice
 
     def __enter__(self) -> None:
-        self.before = None
+        self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         if _in_main_thread():
-            self.before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGTERM, self.before)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if _in_main_thread():
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
         if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and self.trainer.interrupted):
             raise Interrupted(f"interrupted at step {self.trainer.global_step}; {self.advice}") from None
         if error is None and self.trainer.interrupted:

@@ -1,7 +1,7 @@
 """A run that is stopped anywhere and started again ends bit for bit where it would have ended undisturbed.
 
-Runs happen in processes of their own, forked from one that has imported everything already: ``python test_resume.py`` is that
-process, and takes a job per line of its standard input.
+Runs happen in processes of their own, forked from one that has imported everything already: this file, run as a
+program, is that process, and takes a job per line of its standard input.
 """
 
 import csv

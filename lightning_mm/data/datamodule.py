@@ -102,6 +102,9 @@ class PairDataModule(L.LightningDataModule):
         length = len(self._train) if isinstance(self._train, Oh2018Dataset) else None
         rank, world = self._ranks()
         sampler = EpochSampler(self.epoch_samples, self.batch_size, self.seed, length, rank, world)
+        if self.trainer is not None:
+            # The Trainer sets the epoch as well, but on resuming only after loader workers have begun to fetch.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # pyright: ignore
         return self._loader(self._train, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:

@@ -32,7 +32,7 @@ def degrade(frames: tuple[Tensor, ...], strengths: Tensor, keys: Tensor) -> tupl
 
 
 def shot_noise(frame: Tensor, strength: Tensor, normal: Tensor) -> Tensor:
-    """X + n * g * sqrt(x + 1) / sqrt(127.5): a normal approximation of photon noise (Oh et al., 2018).
+    """Turn x into x + n * g * sqrt(x + 1) / sqrt(127.5): a normal approximation of photon noise (Oh et al., 2018).
 
     In grey levels of 255 the standard deviation is n * sqrt(level).
 

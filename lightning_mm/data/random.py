@@ -29,12 +29,13 @@ def counter_uniform(keys: Tensor, stream: int, shape: tuple[int, ...]) -> Tensor
         shape: Shape per sample.
 
     Returns:
-        (B, *shape) float32 with 24 random bits each.
+        (B, *shape) float32 with 23 random bits each.
     """
     position = torch.arange(math.prod(shape), device=keys.device)
     start = _mix(_mix(keys & _MASK) ^ _mix(torch.as_tensor(stream + 1, device=keys.device)))
     bits = _mix(_mix(position.unsqueeze(0) ^ start.unsqueeze(1)) + start.unsqueeze(1) & _MASK)
-    uniform = ((bits >> 8).float() + 0.5) * 2.0**-24
+    # 23 bits and a half fill the 24 of a float32; a 24th would round the largest number up to 1.
+    uniform = ((bits >> 9).float() + 0.5) * 2.0**-23
     return uniform.reshape(-1, *shape)
 
 

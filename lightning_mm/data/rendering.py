@@ -108,9 +108,11 @@ def _in_reach(scenes: Scenes, size: int, lam: Tensor) -> Tensor:
     dy, dx = ((axis - scenes["centre"][..., i, None]).square() for i in (0, 1))  # (B, K, H), (B, K, W)
     widest = 1.0 + scenes["harmonics"][:, :, 0].sum(dim=-1)
     reach = scenes["half"].amax(dim=-1) * widest.clamp(min=math.sqrt(2.0)) + scenes["softness"]
+    drift = scenes["shift"].norm(dim=-1) + scenes["wave"][..., :2].norm(dim=-1)
     slope = torch.linalg.matrix_norm(scenes["linear"])
-    motion = scenes["shift"].norm(dim=-1) + scenes["wave"][..., :2].norm(dim=-1) + slope * 2.0 * reach
-    reach = (reach + lam[:, None] * motion + 1.0) * scenes["active"]
+    # Pixel r shows place r - lam * delta(r), no nearer to the centre than |r| * (1 - lam * slope) - lam * drift.
+    stretch = 1.0 / (1.0 - lam[:, None] * slope).clamp(min=1e-3)
+    reach = (reach + lam[:, None] * drift + 1.0) * stretch * scenes["active"]
     inside = dy[..., :, None] + dx[..., None, :] < reach[..., None, None].square()
     inside[:, 0] = True
     return inside.view(-1).nonzero().squeeze(1)

@@ -149,10 +149,10 @@ class SceneSampler:
         origin = (margin + place * (texture_size - 2.0 * margin)).astype(np.int64)
         flip = np.zeros((k, 2, 2))
         for layer, (turn, up, left) in enumerate(orientation):
-            # Photos keep gravity: only procedural textures may be turned by 90 degrees.
-            turned = turn < 0.5 and texture[layer] in self.groups["procedural"]
-            flip[layer] = np.array([[0, 1], [1, 0]] if turned else [[1, 0], [0, 1]])
-            flip[layer] *= [[1 if turned is False or up < 0.5 else -1], [1 if left < 0.5 else -1]]
+            # Photos keep gravity: only procedural textures may be turned by 90 degrees or stood on their heads.
+            weightless = texture[layer] in self.groups["procedural"]
+            flip[layer] = np.array([[0, 1], [1, 0]] if weightless and turn < 0.5 else [[1, 0], [0, 1]])
+            flip[layer] *= [[-1 if weightless and up >= 0.5 else 1], [1 if left < 0.5 else -1]]
         gain = (1.0 - 0.6 * draw(k, 1) ** 2) * (1.0 + 0.2 * (draw(k, 3) - 0.5))
         offset = 0.5 * (draw(k, 1) - 0.5) * (1.2 - gain)
         return {

@@ -123,7 +123,7 @@ class MagnifyTask(L.LightningModule):
         output = self.magnifier.decode(b.texture, shape, (batch.target.shape[-2], batch.target.shape[-1]))
         loss, terms = self.criterion(output, batch.target, a, b, c, self.global_step)
         if not torch.isfinite(loss):
-            raise TrainingDivergedError(f"the loss became {float(loss)} at step {self.global_step}")
+            raise TrainingDivergedError(f"the loss became {float(loss.detach())} at step {self.global_step}")
         self.log("train/loss", loss, prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in terms._asdict().items()})
         return loss
@@ -148,8 +148,13 @@ class MagnifyTask(L.LightningModule):
         optimizer = torch.optim.Adam(
             parameters, lr=self.optim.lr, betas=(self.optim.betas[0], self.optim.betas[1]), fused=fused
         )
-        total = int(self.trainer.estimated_stepping_batches)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.optim.factor(step, total))
+
+        def factor(step: int) -> float:
+            # Asking for the number of steps makes the Trainer start the loader. At step 0, which does not depend on the
+            # number, a resumed run does not know its epoch yet, and workers would fetch the first epoch's samples.
+            return self.optim.factor(step, int(self.trainer.estimated_stepping_batches) if step > 0 else 1)
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def metric_definitions(self) -> dict[str, str]:

@@ -39,7 +39,7 @@ class Motion:
         x, y = np.ptp(self.displacement, axis=0)
         return float(x), float(y)
 
-    def spectrum(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def spectrum(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Frequencies (Hz) and amplitudes (px, shape (bins, 2)) of the detrended, Hann-windowed displacement."""
         count = len(self.displacement)
         time = np.arange(count)
