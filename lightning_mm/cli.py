@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lightning_mm import __version__
-from lightning_mm.errors import InputError, Interrupted
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
 
-EXIT_BAD_INPUT, EXIT_INTERRUPTED = 2, 75
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 75
 
 
 def main(args: list[str]) -> int:
@@ -18,7 +18,7 @@ def main(args: list[str]) -> int:
         args: Arguments behind the program's name.
 
     Returns:
-        Exit code: 0 done, 2 bad input, 75 interrupted but resumable.
+        Exit code: 0 done, 1 training diverged, 2 bad input, 75 interrupted but resumable.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # of Lightning 2.6.6 on torch >= 2.11; nothing to act on
     if not args or args[0] in ("-h", "--help"):
@@ -37,6 +37,9 @@ def main(args: list[str]) -> int:
     except Interrupted as error:
         print(f"lightning-mm: {error}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except TrainingDivergedError as error:
+        print(f"lightning-mm: training diverged: {error}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("lightning-mm: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

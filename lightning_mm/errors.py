@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class Interrupted(RuntimeError):
     """The user stopped the work (SIGINT, SIGTERM) and it can be continued; the message says how (exit code 75)."""
+
+
+class TrainingDivergedError(RuntimeError):
+    """Training ended because a number is no longer finite; the message says which and at which step (exit code 1)."""

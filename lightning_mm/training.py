@@ -23,9 +23,9 @@ from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callb
 from lightning_mm.checkpoints import load_weights, read_magnifier
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
-from lightning_mm.errors import InputError, Interrupted
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
 from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results, write_text_atomically
-from lightning_mm.tasks.magnify import FLOORS, MagnifyTask, TrainingDivergedError
+from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
 
 CONFIG_FILE = "config.yaml"
 LAST = Path("checkpoints/last.ckpt")
@@ -145,7 +145,7 @@ def build(args: list[str], command: str = "fit") -> TrainingCLI:
     except InputError:
         raise
     except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
-        raise InputError(one_line(error)) from None
+        raise InputError(f"{_broken_config(args)}{one_line(error)}") from None
 
 
 def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = None) -> Results:
@@ -229,6 +229,26 @@ def evaluate(
     loop = cli.trainer.test if command == "test" else cli.trainer.validate
     measured = loop(cli.model, datamodule=cli.datamodule, verbose=False)[0]
     return {name.split("/", 1)[1]: float(value) for name, value in measured.items()}, cli.model, cli.datamodule
+
+
+def _broken_config(args: list[str]) -> str:
+    """The first configuration file that is no YAML mapping, to begin a message with; the parser does not name it."""
+    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    scan.add_argument("-c", "--config", action="append", default=[])
+    try:
+        files = scan.parse_known_args(args)[0].config
+    except (ArgumentError, argparse.ArgumentError):
+        return ""
+    for file in files:
+        try:
+            broken = not isinstance(yaml.safe_load(Path(file).read_text()), dict)
+        except OSError:
+            continue
+        except (ValueError, yaml.YAMLError):
+            broken = True
+        if broken:
+            return f"{file}: "
+    return ""
 
 
 def one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a failed write, elapsed time over several starts, averaged weights, and the sample picture."""
+"""Checkpoints that survive a failed write, elapsed time over several starts, averaged weights, the sample picture."""
 
 import os
 import time

@@ -5,6 +5,7 @@ program, is that process, and takes a job per line of its standard input.
 """
 
 import csv
+import gc
 import io
 import json
 import os
@@ -43,6 +44,7 @@ def serve():
 
     torch.set_num_threads(1)
     lightning_mm.training.build(TINY).datamodule.setup("fit")  # what every child would import and make for itself
+    gc.freeze()  # or each child would copy all of it when it collects garbage
     for line in sys.stdin:
         job = json.loads(line)
         if (child := os.fork()) == 0:
@@ -148,7 +150,7 @@ def logged(run_dir):
     """What metrics.csv of all starts say, the latest counting: (step, name) to value."""
     found = {}
     for path in sorted(run_dir.glob("logs/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])):
-        for row in csv.DictReader(path.open()):
+        for row in csv.DictReader(path.read_text().splitlines()):
             found |= {f"{row['step']} {name}": value for name, value in row.items() if value and name != "step"}
     return found
 
@@ -189,14 +191,13 @@ def test_averaging_changes_what_is_saved_and_nothing_of_the_training(undisturbed
 
 
 POINTS = [
-    *(("plain", "training_step", step) for step in (0, 1, 2, 3, 4, 5, 6, 8)),
+    # The epochs' ends are behind steps 2, 5 and 8.
+    *(("plain", "training_step", step) for step in (1, 2, 3, 5, 7)),
     ("plain", "validation_step", SANITY + VAL_BATCHES + 1),
-    *(("plain", "save", call) for call in (0, 1, 2, 3)),
-    ("plain", "test_step", 1),
+    *(("plain", "save", call) for call in (1, 2)),
     ("plain", "samples", 0),
-    *(("workers", "training_step", step) for step in (2, 3, 4)),
-    *(("ema", "training_step", step) for step in (2, 3, 7)),
-    ("ema", "validation_step", SANITY + VAL_BATCHES + 1),
+    *(("workers", "training_step", step) for step in (3, 5)),
+    *(("ema", "training_step", step) for step in (3, 8)),
     ("ema", "test_step", 0),
     ("accumulate", "training_step", 4),
 ]
@@ -223,13 +224,10 @@ def test_killed_again_and_again(run, undisturbed, tmp_path):
 SIGNALS = [
     ("plain", "training_step", 4, signal.SIGINT, False),
     ("plain", "training_step", 4, signal.SIGTERM, False),
-    ("plain", "validation_step", SANITY + VAL_BATCHES, signal.SIGINT, False),
     ("plain", "save", 2, signal.SIGTERM, False),
     ("plain", "test_step", 0, signal.SIGINT, False),
-    ("plain", "test_step", 0, signal.SIGTERM, False),
     ("workers", "training_step", 4, signal.SIGINT, True),
     ("workers", "training_step", 4, signal.SIGTERM, True),
-    ("ema", "training_step", 4, signal.SIGTERM, False),
     ("ema", "validation_step", SANITY + VAL_BATCHES, signal.SIGINT, False),
 ]
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_text_is_replaced_whole(tmp_path, monkeypatch):
 
     def look(source, target):
         assert path.read_text() == "old"
-        assert open(source).read() == "new\n"
+        assert Path(source).read_text() == "new\n"
         os_replace(source, target)
 
     monkeypatch.setattr(runs.os, "replace", look)

@@ -137,11 +137,13 @@ class PairDataModule(L.LightningDataModule):
             height, width = self._val[0]["target"].shape[-2:]
             identity = {"name": "Oh et al. 2018, validation split", "pairs": len(self._val)}
             return identity | {"height": height, "width": width, "digest": self._val.split_digest}
-        bank = self._banks["val"]
-        ranges = {"bank": bank.digest(), "scenes": vars(self.scenes), "size": self.val_size, "pairs": self.val_pairs}
+        assert isinstance(self._val, SceneDataset)
+        # Of the scenes themselves, so that a change to how they are drawn shows.
+        scenes = [{name: value.tolist() for name, value in self._val[i].items()} for i in range(self.val_pairs)]
+        shown = {"bank": self._banks["val"].digest(), "scenes": scenes, "size": self.val_size}
         source = "photos" if self.val_photos else "procedural textures"
         identity = {"name": f"synthetic pairs, {source}", "pairs": self.val_pairs}
-        return identity | {"height": self.val_size, "width": self.val_size, "digest": fingerprint(ranges)}
+        return identity | {"height": self.val_size, "width": self.val_size, "digest": fingerprint(shown)}
 
     def _scenes(self, split: str) -> "SceneDataset":
         validation = split == "val"

@@ -33,8 +33,9 @@ class SceneConfig:
         object_radius: Smallest and largest radius of an object (log-uniform); capped at 0.45 of the frame.
         max_alpha: Largest total motion factor; half of the draws are uniform in 1 to this, half log-uniform in 2 to
             this.
-        max_magnified_motion: Largest displacement in the target.
-        max_input_motion: Largest displacement between frames A and B.
+        max_magnified_motion: Largest displacement in the target: of a layer's shift or, where it turns, at its radius.
+            One layer in 200 goes beyond it, where a deformation, a wave or the frame's corner adds to that.
+        max_input_motion: Largest displacement between frames A and B, in the same sense.
         colour_std: Standard deviation of the additive colour perturbation of B and the target, in grey levels of 255.
         photo_share: Share of layers textured with photos, where the bank holds any.
     """

@@ -13,10 +13,9 @@ import torch
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lightning_mm.errors import InputError, Interrupted
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.search.spec import SweepSpec
-from lightning_mm.tasks.magnify import TrainingDivergedError
 from lightning_mm.training import fit
 
 SWEEP_FILE = "sweep.json"

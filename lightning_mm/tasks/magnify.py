@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric
 
 from lightning_mm.classical.linear import magnify_linear
 from lightning_mm.data.rendering import Pairs
+from lightning_mm.errors import TrainingDivergedError
 from lightning_mm.losses import LossConfig, MagnificationLoss
 from lightning_mm.metrics import LpipsNet, definitions, load_lpips, psnr, ssim
 from lightning_mm.models import Magnifier, MagnifierConfig
@@ -57,10 +58,6 @@ class OptimizerConfig:
         return 1.0
 
 
-class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a finite number; the message says at which step."""
-
-
 class MagnifyTask(L.LightningModule):
     """Trains a magnifier.
 
@@ -88,8 +85,10 @@ class MagnifyTask(L.LightningModule):
         self.magnifier = Magnifier(arch).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.criterion = MagnificationLoss(loss)
         names = ("ssim", "psnr", "lpips")
-        self.val_metrics = torch.nn.ModuleDict({name: MeanMetric() for name in names})
-        self.floor_metrics = torch.nn.ModuleDict({f"{f}_{n}": MeanMetric() for f in FLOORS for n in names})
+        # By default the mean leaves NaN out, which would hide a network that has diverged.
+        self.val_metrics = torch.nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
+        floors = {f"{f}_{n}": MeanMetric(nan_strategy="disable") for f in FLOORS for n in names}
+        self.floor_metrics = torch.nn.ModuleDict(floors)
         self.absent: dict[str, str] = {"lpips": "not asked for"} if lpips == "off" else {}
         # Kept out of the module tree: its weights belong in no checkpoint.
         self._lpips: list[torch.nn.Module] = []

@@ -58,7 +58,8 @@ def test_digest_tells_banks_apart():
     image[2, 3, 1] ^= 1
     other = TextureBank({"photo": [image]})
     assert first.digest() == same.digest() != other.digest()
-    assert len(first.digest()) == 12 and int(first.digest(), 16) >= 0
+    assert len(first.digest()) == 12
+    assert int(first.digest(), 16) >= 0
 
 
 def test_procedural_bank_is_a_function_of_its_arguments():
@@ -162,7 +163,8 @@ def test_empty_folder_is_named(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "notes.txt").write_text("no image")
     message = message_of(build_bank, 0, "train", 1, 64, tmp_path)
-    assert str(tmp_path) in message and ".png" in message
+    assert str(tmp_path) in message
+    assert ".png" in message
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of a torn TIFF header before it gives up
@@ -190,6 +192,7 @@ def test_real_photos():
     assert len(photos) == len(find_images(PHOTOS)) > 0
     assert len(bank.groups["photo_blurred"]) == -(-len(photos) // 4)
     for photo in photos:
-        assert min(photo.shape[:2]) >= 64 and photo.std() > 5.0
+        assert min(photo.shape[:2]) >= 64
+        assert photo.std() > 5.0
     for photo, copy in zip(photos[::4], bank.groups["photo_blurred"], strict=True):
         assert roughness(texture(bank, copy)) < 0.8 * roughness(photo)

@@ -49,7 +49,7 @@ def equal(first, second):
     return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-# --- EpochSampler -------------------------------------------------------------------------------------------------------
+# --- EpochSampler ---
 
 
 def indices(epoch_samples, batch_size, length=None, world=1, epoch=0, seed=0):
@@ -60,12 +60,10 @@ def indices(epoch_samples, batch_size, length=None, world=1, epoch=0, seed=0):
     return [list(sampler) for sampler in samplers]
 
 
-@pytest.mark.parametrize(("epoch_samples", "batch_size"), [(12, 2), (13, 3), (100, 7), (97, 5), (24, 4)])
+@pytest.mark.parametrize(("epoch_samples", "batch_size"), [(12, 2), (16, 3), (100, 7), (97, 5), (24, 4)])
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 @pytest.mark.parametrize("length", [None, 11, 40, 1000])
 def test_ranks_share_an_epoch_without_overlap(epoch_samples, batch_size, world, length):
-    if epoch_samples < batch_size * world:
-        pytest.skip("fewer than a batch for each rank")
     (alone,) = indices(epoch_samples, batch_size * world, length, 1, epoch=3)
     ranks = indices(epoch_samples, batch_size, length, world, epoch=3)
     total = epoch_samples // (batch_size * world) * batch_size * world
@@ -125,7 +123,7 @@ def test_an_epoch_too_short_for_the_ranks_is_refused():
         EpochSampler(7, 2, 0, None, 0, 4)
 
 
-# --- constructor --------------------------------------------------------------------------------------------------------
+# --- constructor ---
 
 
 @pytest.mark.parametrize(
@@ -166,7 +164,7 @@ def test_a_missing_folder_is_named_when_it_is_needed(tmp_path, name):
         module_of(**{name: tmp_path / "nowhere"})
 
 
-# --- synthetic pairs ----------------------------------------------------------------------------------------------------
+# --- synthetic pairs ---
 
 
 def test_training_batches():
@@ -180,7 +178,8 @@ def test_training_batches():
         for frame in pairs[:4]:
             assert frame.shape == (2, 3, 32, 32)
             assert frame.dtype == torch.float32
-        assert torch.equal(pairs.alpha, batch["alpha"]) and pairs.alpha.shape == (2,)
+        assert torch.equal(pairs.alpha, batch["alpha"])
+        assert pairs.alpha.shape == (2,)
     keys = [int(key) for batch in scenes for key in batch["key"]]
     later = [int(key) for batch in epoch_of(loader, 1) for key in batch["key"]]
     assert len(set(keys + later)) == 12, "every epoch shows other pairs"
@@ -240,7 +239,9 @@ def test_validation_pairs_do_not_depend_on_the_seed_or_the_training():
 
 def test_validation_has_a_size_of_its_own():
     module = module_of(val_size=48)
-    assert all(pairs.target.shape[2:] == (48, 48) for pairs in pairs_of(module, module.val_dataloader(), training=False))
+    assert all(
+        pairs.target.shape[2:] == (48, 48) for pairs in pairs_of(module, module.val_dataloader(), training=False)
+    )
 
 
 def test_every_validation_pair_comes_once_and_in_order():
@@ -286,7 +287,9 @@ def test_training_and_validation_use_their_own_textures():
     expected = render_pairs(batch, module._banks["val"], 32)
     assert equal(module.on_after_batch_transfer(batch, 0), expected)
     attach(module, training=True)
-    assert not torch.equal(module.on_after_batch_transfer(batch, 0).target, expected.target)
+    batch = next(iter(module.train_dataloader()))
+    expected = render_pairs(batch, module._banks["train"], 32)
+    assert equal(module.on_after_batch_transfer(batch, 0), expected)
 
 
 def test_a_module_without_a_trainer_validates():
@@ -298,7 +301,12 @@ def test_a_module_without_a_trainer_validates():
 
 def test_validation_identity_tells_what_is_shown():
     identity = module_of("validate").validation_identity()
-    assert identity == identity | {"name": "synthetic pairs, procedural textures", "pairs": 5, "height": 32, "width": 32}
+    assert identity == identity | {
+        "name": "synthetic pairs, procedural textures",
+        "pairs": 5,
+        "height": 32,
+        "width": 32,
+    }
     others = [{"val_pairs": 6}, {"val_size": 48}, {"scenes": SceneConfig(max_alpha=50.0)}, {"texture_size": 128}]
     digests = [module_of("validate", **other).validation_identity()["digest"] for other in others]
     assert len({identity["digest"], *digests}) == 5
@@ -306,16 +314,15 @@ def test_validation_identity_tells_what_is_shown():
     assert same.validation_identity() == identity, "it sets the module up by itself"
 
 
-# --- the stored data set ------------------------------------------------------------------------------------------------
+# --- the stored data set ---
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     """Eleven rendered pairs, written as a data set."""
     module = module_of(batch_size=1, epoch_samples=11, shot_noise=0.0)
-    samples = []
-    for pairs in pairs_of(module, epoch_of(module.train_dataloader()), training=True):
-        samples.append(tuple(frame[0] for frame in pairs[:4]) + (float(pairs.alpha[0]),))
+    rendered = pairs_of(module, epoch_of(module.train_dataloader()), training=True)
+    samples = [(*(frame[0] for frame in pairs[:4]), float(pairs.alpha[0])) for pairs in rendered]
     root = tmp_path_factory.mktemp("oh2018") / "set"
     assert write_oh2018(root, samples) == 11
     return root, samples
@@ -378,7 +385,7 @@ def test_stored_inputs_are_noisy_in_training_and_targets_are_not(stored):
 
 def test_noise_of_stored_pairs_is_a_function_of_seed_epoch_and_sample(stored):
     module = module_of(oh2018=stored[0], val_pairs=3)
-    batch = {name: value for name, value in next(iter(module.train_dataloader())).items()}
+    batch = next(iter(module.train_dataloader()))
     first = noisy(module, batch)
     assert equal(noisy(module, batch), first)
     assert not torch.equal(noisy(module, batch, epoch=1).frame_a, first.frame_a)

@@ -22,7 +22,9 @@ def plain(level):
 
 
 def bank_of(*images):
-    return TextureBank({"procedural": list(images), "procedural_blurred": list(images[:1]), "photo": []} | {"photo_blurred": []})
+    return TextureBank(
+        {"procedural": list(images), "procedural_blurred": list(images[:1]), "photo": []} | {"photo_blurred": []}
+    )
 
 
 def scene_of(size, layers=1, **values):
@@ -67,7 +69,7 @@ def at(lam, count=1):
     return torch.full((count,), float(lam))
 
 
-# --- sub-pixel motion ---------------------------------------------------------------------------------------------------
+# --- sub-pixel motion ---
 
 
 def wave_bank(frequency, angle, size=512):
@@ -131,7 +133,7 @@ def test_content_moves_along_the_shift():
         assert centre == pytest.approx([16.0 + 3.0 * lam, 16.0 + 5.0 * lam], abs=1e-4)
 
 
-# --- whole-pixel motion -------------------------------------------------------------------------------------------------
+# --- whole-pixel motion ---
 
 
 def moved_by(image, down, right):
@@ -188,7 +190,7 @@ def test_an_object_moves_over_a_still_background():
     assert torch.equal(frame[0][:, uncovered], alone[0][:, uncovered])
 
 
-# --- pairs --------------------------------------------------------------------------------------------------------------
+# --- pairs ---
 
 
 def test_at_alpha_1_the_target_is_frame_b():
@@ -259,8 +261,10 @@ def test_frames_stay_in_range_where_colours_are_cut_off():
     scenes, bank = drawn(range(5), colour_std=200.0)
     pairs = render_clean(scenes, bank, 64)
     for frame in pairs[:4]:
-        assert -1.0 <= frame.min() and frame.max() <= 1.0
-    assert pairs.target.max() == 1.0 and pairs.target.min() == -1.0
+        assert frame.min() >= -1.0
+        assert frame.max() <= 1.0
+    assert pairs.target.max() == 1.0
+    assert pairs.target.min() == -1.0
 
 
 def test_results_need_no_gradient_and_are_float32():
@@ -269,7 +273,8 @@ def test_results_need_no_gradient_and_are_float32():
         for frame in pairs[:4]:
             assert frame.shape == (2, 3, 64, 64)
             assert frame.dtype == torch.float32
-            assert not frame.requires_grad and frame.is_contiguous()
+            assert not frame.requires_grad
+            assert frame.is_contiguous()
 
 
 def test_autocast_changes_nothing():
@@ -299,14 +304,15 @@ def test_reading_textures_in_parts_changes_nothing(monkeypatch):
         torch.testing.assert_close(part, whole, rtol=0, atol=1e-6)
 
 
-# --- layers -------------------------------------------------------------------------------------------------------------
+# --- layers ---
 
 
 def test_shares_of_layers_add_up_to_one():
     scenes, bank = drawn(range(20))
     for lam in (at(0, 20), at(1, 20), scenes["alpha"]):
         _, visible = render(scenes, bank, 64, lam)
-        assert 0.0 <= visible.min() and visible.max() <= 1.0
+        assert visible.min() >= 0.0
+        assert visible.max() <= 1.0
         torch.testing.assert_close(visible.sum(dim=1), torch.ones(20, 64, 64), rtol=0, atol=2e-6)
         assert not visible[~scenes["active"]].any()
 
@@ -433,7 +439,7 @@ def test_no_outline_is_cut_off_in_extreme_motion(monkeypatch, outline):
     assert (whole[:, 1].flatten(1).amax(dim=1) > 0.5).all(), "an object has left the frame"
 
 
-# --- against SciPy ------------------------------------------------------------------------------------------------------
+# --- against SciPy ---
 
 
 def spline(texels, rows, columns):
@@ -519,7 +525,12 @@ def reference_opacity(scene, layer, place):
 @pytest.mark.parametrize("lam", [0.0, 1.0, 3.7])
 def test_a_moving_background_agrees_with_scipy(motion, lam):
     image = noise(90, 61, 5)
-    colours = {"gain": [0.7, 0.8, 0.9], "offset": [0.1, -0.05, 0.0], "origin": [[40, 21]], "flip": [[0.0, -1.0], [1.0, 0.0]]}
+    colours = {
+        "gain": [0.7, 0.8, 0.9],
+        "offset": [0.1, -0.05, 0.0],
+        "origin": [[40, 21]],
+        "flip": [[0.0, -1.0], [1.0, 0.0]],
+    }
     scene = scene_of(64, **motion, **colours)
     frame, _ = render(scene, bank_of(image), 64, at(lam))
     np.testing.assert_allclose(frame[0].numpy(), reference_frame(scene, [image], 64, lam), rtol=0, atol=1e-4)

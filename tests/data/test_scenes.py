@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from lightning_mm.data.bank import TextureBank, build_bank
 from lightning_mm.data.datamodule import SceneDataset
 from lightning_mm.data.random import sample_key
-from lightning_mm.data.rendering import render_clean, render_pairs
+from lightning_mm.data.rendering import render_pairs
 from lightning_mm.data.scenes import BLOB, BOX, HARMONICS, KINDS, POLYGON, SceneConfig, SceneSampler
 
 COUNT = 500
@@ -144,9 +144,11 @@ def test_kinds_come_in_equal_shares_and_are_what_they_say(scenes):
             assert 8 <= objects.sum() <= 15
             assert objects[: objects.sum()].all(), "unused layers come last"
         if kind == "static":
-            assert not moving.any() and not waving.any()
+            assert not moving.any()
+            assert not waving.any()
         elif kind == "foreground_only":
-            assert not moving[0] and not waving[0]
+            assert not moving[0]
+            assert not waving[0]
             assert moving[1:].all()
         else:
             assert moving.all()
@@ -191,7 +193,8 @@ def test_motion_stays_in_its_ranges(config):
         assert alpha * (amplitude * number).max() <= 0.5 * exact
         assert alpha * amplitude.max() <= 0.3 * config.max_magnified_motion * exact
         wavelength = 2 * math.pi / number
-        assert 40.0 / exact <= wavelength.min() and wavelength.max() <= 200.0 * exact
+        assert 40.0 / exact <= wavelength.min()
+        assert wavelength.max() <= 200.0 * exact
         shifts += (alpha * shift / config.max_magnified_motion).tolist()
         turns += (alpha * rotation.abs()).tolist()
         waves += (alpha * amplitude).tolist()
@@ -210,7 +213,8 @@ def test_shares_of_motions(scenes):
     flat = linear.abs().sum(dim=(1, 2)) == 0
     turning = ~flat & (shift == 0)
     assert torch.equal(linear[turning][:, 0, 1], -linear[turning][:, 1, 0])
-    assert not linear[turning][:, 0, 0].any() and not linear[turning][:, 1, 1].any()
+    assert not linear[turning][:, 0, 0].any()
+    assert not linear[turning][:, 1, 1].any()
     for share, found in ((0.6, flat), (0.25, turning), (0.15, ~flat & ~turning), (0.2, wave > 0)):
         assert abs(found.double().mean() - share) < 5 * math.sqrt(share * (1 - share) / len(found))
     assert abs((linear[turning][:, 0, 1] > 0).double().mean() - 0.5) < 5 * 0.5 / math.sqrt(int(turning.sum()))
@@ -234,10 +238,13 @@ def test_outlines_stay_in_their_ranges(scenes):
     half = torch.cat([scene["half"][1:] for scene in scenes]).double()
     thin = torch.cat([is_thin(scene)[1:] for scene in scenes])
     radius = torch.where(thin, half[:, 0] / 2.0, half[:, 0])
-    assert 16.0 - 1e-4 <= radius.min() < 17.0 and 88.0 < radius.max() <= 90.0 + 1e-4
+    assert 16.0 - 1e-4 <= radius.min() < 17.0
+    assert 88.0 < radius.max() <= 90.0 + 1e-4
     ratio = half[:, 1] / half[:, 0]
-    assert 0.4 - 1e-6 <= ratio[~thin].min() and ratio[~thin].max() <= 1.0
-    assert 0.6 - 1e-6 <= half[thin, 1].min() and half[thin, 1].max() <= 3.1 + 1e-6
+    assert ratio[~thin].min() >= 0.4 - 1e-6
+    assert ratio[~thin].max() <= 1.0
+    assert half[thin, 1].min() >= 0.6 - 1e-6
+    assert half[thin, 1].max() <= 3.1 + 1e-6
     outline = torch.where(thin, 3, torch.cat([scene["outline"][1:] for scene in scenes]))
     for number, share in ((BLOB, 0.4375), (POLYGON, 0.21875), (BOX, 0.21875), (3, 0.125)):
         found = float((outline == number).double().mean())
@@ -246,9 +253,11 @@ def test_outlines_stay_in_their_ranges(scenes):
     eye = torch.eye(2).expand(16, 2, 2)
     for scene in scenes:
         assert set(scene["sides"].tolist()) <= {3.0, 4.0, 5.0, 6.0}
-        assert 0.7 - 1e-6 <= scene["softness"].min() and scene["softness"].max() <= 1.3 + 1e-6
+        assert scene["softness"].min() >= 0.7 - 1e-6
+        assert scene["softness"].max() <= 1.3 + 1e-6
         torch.testing.assert_close(scene["rotation"] @ scene["rotation"].mT, eye, rtol=0, atol=1e-6)
-        assert (scene["harmonics"][:, 0] <= bound + 1e-6).all() and (scene["harmonics"][:, 0] >= 0).all()
+        assert (scene["harmonics"][:, 0] <= bound + 1e-6).all()
+        assert (scene["harmonics"][:, 0] >= 0).all()
 
 
 def test_objects_are_capped_by_the_frame():
@@ -261,7 +270,8 @@ def test_objects_are_capped_by_the_frame():
 def test_centres_lie_on_a_lattice_that_float32_adds_exactly(scenes):
     for scene in scenes:
         assert torch.equal(scene["centre"] * 64, (scene["centre"] * 64).round())
-        assert scene["centre"].min() >= 0.0 and scene["centre"].max() <= 384.0
+        assert scene["centre"].min() >= 0.0
+        assert scene["centre"].max() <= 384.0
         assert scene["centre"][0].tolist() == [192.0, 192.0]
 
 
@@ -279,7 +289,8 @@ def test_layers_are_cut_from_inside_their_textures():
             assert (scene["origin"][:, axis] >= margin.floor()).all()
             assert (scene["origin"][:, axis] <= texels - margin + 1e-3).all()
         places.append(scene["origin"][1:])
-    assert torch.cat(places).min() < 80 and torch.cat(places)[:, 0].max() > 920
+    assert torch.cat(places).min() < 80
+    assert torch.cat(places)[:, 0].max() > 920
 
 
 def test_colours_and_noise_stay_in_their_ranges(scenes):
@@ -287,10 +298,12 @@ def test_colours_and_noise_stay_in_their_ranges(scenes):
     assert abs(perturbation.mean()) < 5 * 10.0 / math.sqrt(len(perturbation))
     assert abs(perturbation.std() / 10.0 - 1.0) < 5 / math.sqrt(2 * len(perturbation))
     noise = torch.stack([scene["noise"] for scene in scenes])
-    assert noise.min() >= 0.0 and 0.29 < noise.max() <= 0.3
+    assert noise.min() >= 0.0
+    assert 0.29 < noise.max() <= 0.3
     assert len(noise.unique()) > 0.99 * noise.numel(), "one strength per frame"
     gain = torch.cat([scene["gain"] for scene in scenes])
-    assert 0.4 * 0.9 - 1e-6 <= gain.min() and gain.max() <= 1.1 + 1e-6
+    assert gain.min() >= 0.4 * 0.9 - 1e-6
+    assert gain.max() <= 1.1 + 1e-6
     assert torch.cat([scene["offset"] for scene in scenes]).abs().max() <= 0.25 * (1.2 - 0.36) + 1e-6
 
 
@@ -311,7 +324,8 @@ def test_photos_are_upright_and_procedural_textures_are_not():
         for texture, flip in zip(scene["texture"].tolist(), scene["flip"], strict=True):
             orientations[texture in photos].add(tuple(flip.long().flatten().tolist()))
             used.append(texture)
-        assert (scene["flip"].abs().sum(dim=1) == 1).all() and (scene["flip"].abs().sum(dim=2) == 1).all()
+        assert (scene["flip"].abs().sum(dim=1) == 1).all()
+        assert (scene["flip"].abs().sum(dim=2) == 1).all()
     assert orientations[True] == {(1, 0, 0, 1), (1, 0, 0, -1)}, "a photo may be mirrored left to right, no more"
     assert len(orientations[False]) == 8
     # The share of photos, among layers in front of the background (whose group depends on the kind of scene).
@@ -418,7 +432,8 @@ def test_pinned_frames_show_the_same(pinned):
         ]
     )
     # Stochastic rounding may fall otherwise where another device's sum differs in its last bit.
-    assert (levels != expected).sum() <= 1 and (levels - expected).abs().max() <= 1
+    assert (levels != expected).sum() <= 1
+    assert (levels - expected).abs().max() <= 1
     target = pairs.target[:, :, 20::24, 20::24].mean(dim=1).flatten(1)
     shown = torch.tensor(
         [

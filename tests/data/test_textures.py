@@ -35,7 +35,8 @@ def test_random_textures_stay_in_range():
         texture = random_texture(generator(seed), 64)
         assert texture.shape == (64, 64, 3)
         assert texture.dtype == np.float32
-        assert 0.0 <= texture.min() and texture.max() <= 1.0
+        assert texture.min() >= 0.0
+        assert texture.max() <= 1.0
         assert texture.std() > 0.005
 
 

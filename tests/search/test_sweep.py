@@ -7,12 +7,11 @@ import optuna
 import pytest
 
 from lightning_mm.cli import main
-from lightning_mm.errors import InputError, Interrupted
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
 from lightning_mm.runs import Results
 from lightning_mm.search import sweep as module
 from lightning_mm.search.spec import read_spec
 from lightning_mm.search.sweep import Sweep
-from lightning_mm.tasks.magnify import TrainingDivergedError
 
 
 def make(content, write, directory, **kwargs):
