@@ -318,6 +318,15 @@ def test_an_interruption_is_one_line_and_exit_code_75(error, line, monkeypatch, 
     assert capsys.readouterr().err == line + "\n"
 
 
+def test_a_training_that_diverges_is_one_line_and_exit_code_1(here, monkeypatch, capsys):
+    monkeypatch.setattr("lightning_mm.losses.F.l1_loss", lambda x, y: (x - y).abs().mean() * float("nan"))
+    assert main(["fit", *TINY, "--run.dir=diverged"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "lightning-mm: training diverged: the loss became nan at step 0\n"
+    assert not (here / "diverged/results.json").exists()
+
+
 def test_a_mistake_in_the_program_is_not_hidden(monkeypatch):
     def broken(args):
         raise KeyError("a bug")

@@ -179,7 +179,7 @@ def _line(x: Grid, y: Grid, x0: float, y0: float, dx: float, dy: float, width: f
     """Coverage of a segment of a given width."""
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy + 1e-6), 0.0, 1.0)
     distance = np.hypot(x - x0 - along * dx, y - y0 - along * dy)
-    return np.clip(0.5 + width - distance, 0.0, 1.0).astype(np.float32)
+    return np.clip(0.5 + width - distance, 0.0, 1.0)
 
 
 def _palette(rng: Random, count: int) -> Image:

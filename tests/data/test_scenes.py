@@ -226,12 +226,13 @@ def test_waves_run_across_the_shift(scenes):
         assert along.abs().max() <= 1e-5 * max(1.0, float(lengths(scene["shift"]).max()) ** 2)
 
 
-def test_small_factors_are_as_frequent_as_meant(scenes):
+def test_small_factors_are_as_frequent_as_meant():
     """Half uniform in 1 to 100, half log-uniform in 2 to 100."""
-    alpha = np.array([float(scene["alpha"]) for scene in scenes])
+    sampler, count = sampler_of(size=16), 4000
+    alpha = np.array([float(sampler(index)["alpha"]) for index in range(count)])
     for limit in (5.0, 10.0, 50.0):
         share = 0.5 * (limit - 1) / 99 + 0.5 * math.log(limit / 2) / math.log(50)
-        assert abs((alpha < limit).mean() - share) < 5 * math.sqrt(share * (1 - share) / COUNT)
+        assert abs((alpha < limit).mean() - share) < 5 * math.sqrt(share * (1 - share) / count)
 
 
 def test_outlines_stay_in_their_ranges(scenes):
