@@ -3,11 +3,10 @@
 import argparse
 import logging
 import math
-import platform
 import signal
 import threading
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,42 +16,24 @@ import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger
 
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks, write_samples
 from lightning_mm.checkpoints import load_weights, read_magnifier
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
-from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results, write_text_atomically
+from lightning_mm.recording import (
+    CONFIG_FILE,
+    LAST,
+    RunOptions,
+    build_loggers,
+    claim,
+    close_loggers,
+    log_summary,
+    processor,
+)
+from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results
 from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
-
-CONFIG_FILE = "config.yaml"
-LAST = Path("checkpoints/last.ckpt")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where a run goes and how it is recorded.
-
-    Args:
-        dir: Directory of the run. Running again with the same configuration continues from its last checkpoint, or does
-            nothing when the run is finished.
-        wandb: Log to Weights & Biases: "offline" needs no account and is synced later, "online" needs a key.
-        wandb_group: Group of the run there, such as the study it belongs to.
-        ema_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is validated
-            and saved; 0 for none.
-    """
-
-    dir: Path = Path("runs/magnifier")
-    wandb: Literal["off", "offline", "online"] = "off"
-    wandb_group: str | None = None
-    ema_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse a decay that is none."""
-        if not 0.0 <= self.ema_decay < 1.0:
-            raise ValueError(f"run.ema_decay = {self.ema_decay!r}: must be in [0, 1)")
 
 
 class TrainingCLI(LightningCLI):
@@ -119,7 +100,7 @@ class TrainingCLI(LightningCLI):
         callbacks = [*callbacks, self.stopwatch, *standard_callbacks(self.options.dir, self.options.ema_decay)]
         return super().instantiate_trainer(
             callbacks=callbacks,
-            logger=_loggers(self.options),
+            logger=build_loggers(self.options),
             default_root_dir=self.options.dir,
             plugins=[*(own["plugins"] or []), AtomicCheckpointIO()],
             **kwargs,
@@ -168,17 +149,30 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
     run_dir, trainer = cli.options.dir, cli.trainer
     config = cli.plain_config()
     cli.datamodule.setup("fit")  # a folder that is missing is found before anything is written
-    _claim(run_dir, config)
+    claim(run_dir, config)
     checkpoint = run_dir / LAST
     resume = checkpoint if checkpoint.exists() else None
     if (run_dir / RESULTS_FILE).exists() and (done := Results.read(run_dir)).config == config:
         return done
     if resume is not None and read_magnifier(resume)[0] != cli.model.arch:
         raise InputError(f"{resume}: of another architecture than this configuration's")
-    with (
-        warnings.catch_warnings(),
-        _Interruptible(trainer, f"run the same command again to continue from {checkpoint}"),
-    ):
+    try:
+        results = _results(cli, config, _train(cli, checkpoint, resume), role, overrides or {})
+        if trainer.is_global_zero:
+            write_samples(cli.model, cli.datamodule, run_dir / SAMPLES_FILE)
+            results.write(run_dir)
+            for logger in trainer.loggers:
+                log_summary(logger, results, run_dir / SAMPLES_FILE)
+    finally:
+        close_loggers(trainer.loggers)
+    return results
+
+
+def _train(cli: TrainingCLI, checkpoint: Path, resume: Path | None) -> dict[str, float]:
+    """Train to the end and measure; a finite number for each metric, or ``TrainingDivergedError``."""
+    trainer = cli.trainer
+    advice = f"run the same command again to continue from {checkpoint}"
+    with warnings.catch_warnings(), _Interruptible(trainer, advice):
         # Short epochs are meant, scenes are a few numbers each, and a run that continues finds its own checkpoints.
         for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
             warnings.filterwarnings("ignore", message=f".*{hint}.*")
@@ -191,13 +185,7 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
     for name, value in measured.items():
         if not math.isfinite(value):
             raise TrainingDivergedError(f"{name} is {value} after step {trainer.global_step}")
-    results = _results(cli, config, measured, role, overrides or {})
-    if trainer.is_global_zero:
-        write_samples(cli.model, cli.datamodule, run_dir / SAMPLES_FILE)
-        results.write(run_dir)
-        for logger in trainer.loggers:
-            _log_summary(logger, results, run_dir / SAMPLES_FILE)
-    return results
+    return dict(measured)
 
 
 def evaluate(
@@ -284,78 +272,11 @@ def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str,
         },
         hardware={
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            "processor": _processor(),
+            "processor": processor(),
             "threads": torch.get_num_threads(),
         },
         config=config,
     )
-
-
-def _claim(run_dir: Path, config: dict[str, Any]) -> None:
-    """Take a run directory, or refuse one that holds another configuration's training."""
-    path = run_dir / CONFIG_FILE
-    try:
-        if path.exists() and (run_dir / LAST).exists():
-            before, now = (_flatten(_identity(c)) for c in (yaml.safe_load(path.read_text()), config))
-            for key in sorted(before.keys() | now.keys()):
-                if before.get(key) != now.get(key):
-                    was, is_ = before.get(key), now.get(key)
-                    advice = "choose another --run.dir, or delete it"
-                    raise InputError(f"{run_dir}: holds a run with {key} = {was}, not {is_}; {advice}")
-        write_text_atomically(path, yaml.safe_dump(config, sort_keys=False))
-    except OSError as error:
-        raise InputError(f"{run_dir}: cannot be written ({error.strerror})") from None
-
-
-def _identity(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that decides what is trained."""
-    data = {key: value for key, value in config["data"].items() if key != "num_workers"}
-    keys = ("precision", "gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches")
-    keys += ("limit_train_batches", "overfit_batches")
-    trainer = {key: config["trainer"].get(key) for key in keys}
-    identity = {
-        "seed_everything": config["seed_everything"],
-        "model": config["model"],
-        "data": data,
-        "trainer": trainer,
-    }
-    return identity | {"run": {"ema_decay": config["run"]["ema_decay"]}}
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def _loggers(options: RunOptions) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(save_dir=options.dir, name="logs")]
-    if options.wandb != "off":
-        from lightning.pytorch.loggers import WandbLogger
-
-        options.dir.mkdir(parents=True, exist_ok=True)
-        offline = options.wandb == "offline"
-        name, group = options.dir.name, options.wandb_group
-        project = "lightning_mm"
-        loggers.append(WandbLogger(name=name, group=group, project=project, save_dir=options.dir, offline=offline))
-    return loggers
-
-
-def _log_summary(logger: Logger, results: Results, samples: Path) -> None:
-    """Put what a trade-off plot needs into W&B's summary and end the run, so that the next one gets its own."""
-    from lightning.pytorch.loggers import WandbLogger
-
-    if not isinstance(logger, WandbLogger):
-        return
-    import wandb
-
-    run = logger.experiment
-    figures = {"params": results.cost["params"], "paper_gflops": results.cost["paper_flops"] / 1e9, **results.metrics}
-    run.config.update(_flatten(results.config), allow_val_change=True)
-    run.summary.update({name: value for name, value in figures.items() if value is not None})
-    run.log({"validation pairs: A, B, target, output": wandb.Image(str(samples))})
-    wandb.finish()
 
 
 class _Interruptible:
@@ -381,13 +302,3 @@ class _Interruptible:
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

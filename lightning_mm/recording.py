@@ -1,0 +1,129 @@
+"""Where a run goes and how it is recorded: its directory, its loggers, the machine it ran on."""
+
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from lightning_mm.errors import InputError
+from lightning_mm.runs import Results, write_text_atomically
+
+CONFIG_FILE = "config.yaml"
+LAST = Path("checkpoints/last.ckpt")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run goes and how it is recorded.
+
+    Args:
+        dir: Directory of the run. Running again with the same configuration continues from its last checkpoint, or does
+            nothing when the run is finished.
+        wandb: Log to Weights & Biases: "offline" needs no account and is synced later, "online" needs a key.
+        wandb_group: Group of the run there, such as the study it belongs to.
+        ema_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is validated
+            and saved; 0 for none.
+    """
+
+    dir: Path = Path("runs/magnifier")
+    wandb: Literal["off", "offline", "online"] = "off"
+    wandb_group: str | None = None
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a decay that is none."""
+        if not 0.0 <= self.ema_decay < 1.0:
+            raise ValueError(f"run.ema_decay = {self.ema_decay!r}: must be in [0, 1)")
+
+
+def claim(run_dir: Path, config: dict[str, Any]) -> None:
+    """Take a run directory, or refuse one that holds another configuration's training.
+
+    Raises:
+        InputError: The directory holds a run of another configuration (the message names the first key that differs),
+            or cannot be written.
+    """
+    path = run_dir / CONFIG_FILE
+    try:
+        if path.exists() and (run_dir / LAST).exists():
+            before, now = (_flatten(_identity(c)) for c in (yaml.safe_load(path.read_text()), config))
+            for key in sorted(before.keys() | now.keys()):
+                if before.get(key) != now.get(key):
+                    was, is_ = before.get(key), now.get(key)
+                    advice = "choose another --run.dir, or delete it"
+                    raise InputError(f"{run_dir}: holds a run with {key} = {was}, not {is_}; {advice}")
+        write_text_atomically(path, yaml.safe_dump(config, sort_keys=False))
+    except OSError as error:
+        raise InputError(f"{run_dir}: cannot be written ({error.strerror})") from None
+
+
+def _identity(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that decides what is trained."""
+    data = {key: value for key, value in config["data"].items() if key != "num_workers"}
+    keys = ("precision", "gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches")
+    keys += ("limit_train_batches", "overfit_batches")
+    trainer = {key: config["trainer"].get(key) for key in keys}
+    identity = {
+        "seed_everything": config["seed_everything"],
+        "model": config["model"],
+        "data": data,
+        "trainer": trainer,
+    }
+    return identity | {"run": {"ema_decay": config["run"]["ema_decay"]}}
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def build_loggers(options: RunOptions) -> list[Logger]:
+    """CSV always, Weights & Biases when asked for."""
+    loggers: list[Logger] = [CSVLogger(save_dir=options.dir, name="logs")]
+    if options.wandb != "off":
+        from lightning.pytorch.loggers import WandbLogger
+
+        options.dir.mkdir(parents=True, exist_ok=True)
+        offline = options.wandb == "offline"
+        name, group = options.dir.name, options.wandb_group
+        project = "lightning_mm"
+        loggers.append(WandbLogger(name=name, group=group, project=project, save_dir=options.dir, offline=offline))
+    return loggers
+
+
+def log_summary(logger: Logger, results: Results, samples: Path) -> None:
+    """Put what a trade-off plot needs into W&B's summary."""
+    from lightning.pytorch.loggers import WandbLogger
+
+    if not isinstance(logger, WandbLogger):
+        return
+    import wandb
+
+    run = logger.experiment
+    figures = {"params": results.cost["params"], "paper_gflops": results.cost["paper_flops"] / 1e9, **results.metrics}
+    run.config.update(_flatten(results.config), allow_val_change=True)
+    run.summary.update({name: value for name, value in figures.items() if value is not None})
+    run.log({"validation pairs: A, B, target, output": wandb.Image(str(samples))})
+
+
+def close_loggers(loggers: list[Logger]) -> None:
+    """End a W&B run, however the training ended: the next run of this process would else share it."""
+    if "wandb" in sys.modules and len(loggers) > 1:
+        sys.modules["wandb"].finish()
+
+
+def processor() -> str:
+    """Name of this machine's processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
