@@ -74,9 +74,7 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.directory.mkdir(parents=True, exist_ok=True)
         samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
-            "tpe": lambda: optuna.samplers.TPESampler(
-                seed=self.spec.seed, n_startup_trials=max(4, self.spec.trials // 3)
-            ),
+            "tpe": lambda: optuna.samplers.TPESampler(seed=self.spec.seed),
             "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=self.spec.seed),
             "random": lambda: optuna.samplers.RandomSampler(seed=self.spec.seed),
         }
