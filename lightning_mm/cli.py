@@ -53,9 +53,13 @@ def run() -> None:
 
 def fit(args: list[str]) -> None:
     """Train a magnifier, or continue a run."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     from lightning_mm.training import fit
 
     results = fit(args)
+    if rank_zero_only.rank != 0:
+        return
     where = Path(results.config["run"]["dir"])
     floor = results.floors["frame_b"]["ssim"]
     print(f"SSIM {results.metrics['ssim']:.4f} (returning frame B: {floor:.4f}) after {results.budget['steps']} steps")
