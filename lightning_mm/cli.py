@@ -58,12 +58,11 @@ def fit(args: list[str]) -> None:
     from lightning_mm.training import fit
 
     results = fit(args)
-    if rank_zero_only.rank != 0:
-        return
+    say = rank_zero_only(print)
     where = Path(results.config["run"]["dir"])
     floor = results.floors["frame_b"]["ssim"]
-    print(f"SSIM {results.metrics['ssim']:.4f} (returning frame B: {floor:.4f}) after {results.budget['steps']} steps")
-    print(f"wrote {where / 'results.json'}, {where / 'samples.png'}, {where / 'checkpoints'}")
+    say(f"SSIM {results.metrics['ssim']:.4f} (returning frame B: {floor:.4f}) after {results.budget['steps']} steps")
+    say(f"wrote {where / 'results.json'}, {where / 'samples.png'}, {where / 'checkpoints'}")
 
 
 def validate(args: list[str]) -> None:
