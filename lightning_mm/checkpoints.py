@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from lightning_mm.errors import InputError
+from lightning_mm.errors import InputError, first_line
 from lightning_mm.models import Magnifier, MagnifierConfig
 
 STATE_PREFIX = "magnifier."
@@ -56,8 +56,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (
         Exception
     ) as error:  # torch raises many kinds here: EOFError, UnpicklingError, RuntimeError, KeyError, OSError
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: not a readable checkpoint ({reason[:160]})") from None
+        raise InputError(f"{path}: not a readable checkpoint ({first_line(error)[:160]})") from None
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' (holds a {type(checkpoint).__name__})")
     return checkpoint

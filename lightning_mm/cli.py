@@ -4,9 +4,10 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from lightning_mm import __version__
-from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError, one_line
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 75
 
@@ -115,10 +116,10 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 }
 
 
-def _evaluate(args: list[str], command: str) -> None:
+def _evaluate(args: list[str], command: Literal["validate", "test"]) -> None:
     from lightning_mm.training import evaluate
 
-    metrics, task, data = evaluate(args, "test" if command == "test" else "validate")
+    metrics, task, data = evaluate(args, command)
     for name, value in sorted(metrics.items()):
         print(f"{name:24s} {value:.4f}")
     for name, reason in task.absent.items():
@@ -143,7 +144,7 @@ def _call(function: Callable, name: str, args: list[str]) -> object:
     try:
         options = parser.parse_args(args)
     except ArgumentError as error:
-        raise InputError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from None
+        raise InputError(one_line(error)) from None
     return function(**vars(parser.instantiate(options)))
 
 

@@ -15,3 +15,17 @@ class Interrupted(RuntimeError):
 
 class TrainingDivergedError(RuntimeError):
     """Training ended because a number is no longer finite; the message says which and at which step (exit code 1)."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's whole message without line breaks; the name of its kind where it has no message."""
+    return " ".join(_lines(error))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its kind where it has no message."""
+    return _lines(error)[0]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_mm.errors import InputError
+from lightning_mm.errors import InputError, first_line
 from lightning_mm.models import Representation
 
 _VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512]
@@ -168,9 +168,8 @@ def _vgg16_state(weights: Path | None) -> dict[str, Tensor]:
 
         return VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # downloads and unreadable files raise many kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
-            f"perceptual loss: torchvision's VGG16 weights cannot be had ({reason[0]}); {advice}"
+            f"perceptual loss: torchvision's VGG16 weights cannot be had ({first_line(error)}); {advice}"
         ) from None
 
 
@@ -193,8 +192,7 @@ def _read_state(weights: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for unreadable files
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{weights}: not a readable weights file ({reason[0][:160]})") from None
+        raise InputError(f"{weights}: not a readable weights file ({first_line(error)[:160]})") from None
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{weights}: not a state dict (holds a {type(state).__name__})")
     return state

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_mm.errors import first_line
 from lightning_mm.runs import fingerprint
 
 if TYPE_CHECKING:
@@ -103,9 +104,8 @@ def load_lpips(net: Literal["squeeze", "alex", "vgg"]) -> "tuple[nn.Module | Non
         with _quiet_download():
             module = lpips.LPIPS(net=net, verbose=False)
     except Exception as error:  # downloads and unreadable files raise many kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         home = os.environ.get("TORCH_HOME", str(Path("~/.cache/torch")))
-        return None, f"torchvision's {net} weights cannot be read from {home} or downloaded ({reason[0]})"
+        return None, f"torchvision's {net} weights cannot be read from {home} or downloaded ({first_line(error)})"
     return module.eval().requires_grad_(False), ""
 
 

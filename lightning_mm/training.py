@@ -21,7 +21,7 @@ from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callb
 from lightning_mm.checkpoints import load_weights, read_magnifier
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
-from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError, one_line
 from lightning_mm.recording import (
     CONFIG_FILE,
     LAST,
@@ -237,12 +237,6 @@ def _broken_config(args: list[str]) -> str:
         if broken:
             return f"{file}: "
     return ""
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message without line breaks and without the parser's advice to ask for help."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines) or type(error).__name__
 
 
 def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str, overrides: dict[str, Any]) -> Results:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_mm.data.random import sample_key
 from lightning_mm.data.textures import blur, random_texture
-from lightning_mm.errors import InputError
+from lightning_mm.errors import InputError, first_line
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _BLUR_EVERY = 4
@@ -113,7 +113,7 @@ def _read_photo(path: Path, zoom: float) -> np.ndarray:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable image ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not a readable image ({first_line(error)})") from None
     if min(rgb.size) < 512:
         rgb = rgb.resize((round(rgb.width * zoom), round(rgb.height * zoom)), Image.Resampling.BICUBIC)
     return np.asarray(rgb)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_mm.errors import InputError
+from lightning_mm.errors import InputError, first_line
 from lightning_mm.runs import write_text_atomically
 
 Layout = Literal["flat", "numbered"]
@@ -248,8 +248,7 @@ def _read_image(path: Path) -> Tensor:
         with Image.open(path) as image:
             mode, pixels = image.mode, np.array(image)
     except Exception as error:  # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, EOFError
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: not a readable image ({reason[:160]})") from None
+        raise InputError(f"{path}: not a readable image ({first_line(error)[:160]})") from None
     if mode != "RGB":
         raise InputError(f"{path}: the image is of mode {mode}, must be 8-bit RGB")
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()

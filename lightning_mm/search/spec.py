@@ -15,9 +15,9 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from lightning_mm.errors import InputError
+from lightning_mm.errors import InputError, one_line
 from lightning_mm.runs import fingerprint
-from lightning_mm.training import build, one_line
+from lightning_mm.training import build
 
 PREFIXES = ("model.", "data.", "trainer.")
 

@@ -13,7 +13,7 @@ import torch
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError, first_line
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.search.spec import SweepSpec
 from lightning_mm.training import fit
@@ -89,8 +89,7 @@ class Sweep:
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
                 )
             except Exception as error:  # SQLAlchemy and the drivers raise many kinds
-                reason = str(error).strip().splitlines()[0]
-                raise InputError(f"{self.storage}: not a usable study storage ({reason[:160]})") from None
+                raise InputError(f"{self.storage}: not a usable study storage ({first_line(error)[:160]})") from None
             study = optuna.create_study(
                 storage=storage,
                 sampler=samplers[self.spec.sampler](),
@@ -120,7 +119,7 @@ class Sweep:
         try:
             results = fit(self.spec.arguments(run_dir, overrides) + _QUIET, role="trial", overrides=overrides)
         except (TrainingDivergedError, torch.OutOfMemoryError) as error:
-            trial.set_user_attr("reason", str(error).splitlines()[0][:300])
+            trial.set_user_attr("reason", first_line(error)[:300])
             self.announce(f"trial {trial.number} failed: {error}")
             raise
         except Interrupted:
