@@ -67,7 +67,7 @@ def fit(args: list[str]) -> None:
 
 
 def validate(args: list[str]) -> None:
-    """Measure a checkpoint on the validation pairs."""
+    """Measure weights on the validation pairs."""
     _evaluate(args, "validate")
 
 
@@ -81,6 +81,13 @@ def magnify(args: list[str]) -> None:
     from lightning_mm.video.magnify import magnify
 
     _call(magnify, "magnify", args)
+
+
+def weights(args: list[str]) -> None:
+    """Say what weights are, or list those that ship."""
+    from lightning_mm.weights.describe import weights
+
+    weights(args)
 
 
 def measure(args: list[str]) -> None:
@@ -110,6 +117,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "validate": validate,
     "test": test,
     "magnify": magnify,
+    "weights": weights,
     "measure": measure,
     "sweep": sweep,
     "report": report,

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_mm.errors import InputError, first_line
+from lightning_mm.metrics import ssim
 from lightning_mm.models import Representation
 
 _VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512]
@@ -25,6 +26,7 @@ class LossConfig:
         texture: L1 between the textures of A and C, which show the same colours. 1 in the released code of Oh et al.,
             0.1 in their paper as others quote it.
         shape: L1 between the shapes of B and C, which show the same geometry. As for ``texture``.
+        ssim: 1 - SSIM between output and target, with the settings of the metric; not part of the paper's loss.
         perceptual: VGG distance between output and target (the paper, Section 5.4; it gives no weight).
         perceptual_weights: Weights file of the VGG network: torchvision's VGG16, or a VGG19 up to relu3_1 in Gatys'
             normalised form. When left out, torchvision's VGG16 is used, downloaded on first use.
@@ -35,13 +37,14 @@ class LossConfig:
     reconstruction: float = 1.0
     texture: float = 1.0
     shape: float = 1.0
+    ssim: float = 0.0
     perceptual: float = 0.0
     perceptual_weights: Path | None = None
     perceptual_crop: int = 192
 
     def __post_init__(self) -> None:
         """Refuse negative weights."""
-        for name in ("reconstruction", "texture", "shape", "perceptual"):
+        for name in ("reconstruction", "texture", "shape", "ssim", "perceptual"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"LossConfig.{name} = {getattr(self, name)!r}: must be a finite number >= 0")
         if self.perceptual_crop < 16:
@@ -54,6 +57,7 @@ class Terms(NamedTuple):
     reconstruction: Tensor
     texture: Tensor
     shape: Tensor
+    ssim: Tensor
     perceptual: Tensor
 
 
@@ -91,9 +95,10 @@ class MagnificationLoss(nn.Module):
             reconstruction=F.l1_loss(output, target),
             texture=F.l1_loss(a.texture, c.texture) if config.texture > 0 else zero,
             shape=F.l1_loss(b.shape, c.shape) if config.shape > 0 else zero,
+            ssim=1.0 - ssim(output, target).mean() if config.ssim > 0 else zero,
             perceptual=self._perceptual(output, target, step) if self.perceptual is not None else zero,
         )
-        weights = (config.reconstruction, config.texture, config.shape, config.perceptual)
+        weights = [getattr(config, name) for name in Terms._fields]
         total = torch.stack([weight * term for weight, term in zip(weights, terms, strict=True)]).sum()
         return total, terms
 

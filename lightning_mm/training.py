@@ -18,7 +18,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks, write_samples
-from lightning_mm.checkpoints import load_weights, read_magnifier
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError, one_line
@@ -34,6 +33,10 @@ from lightning_mm.recording import (
 )
 from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results
 from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
+from lightning_mm.weights import load_weights, read_magnifier
+from lightning_mm.weights.loading import ACCEPTED, is_checkpoint
+
+DEFAULT_WEIGHTS = "proposed"
 
 
 class TrainingCLI(LightningCLI):
@@ -69,15 +72,16 @@ class TrainingCLI(LightningCLI):
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the options of ``RunOptions``, and the checkpoint where one is measured."""
+        """Add the options of ``RunOptions``, and the weights where some are measured."""
         parser.add_class_arguments(RunOptions, "run")
         if self.command != "fit":
-            parser.add_argument("--checkpoint", type=Path, required=True, help="The .ckpt file of a run to measure.")
+            about = f"The weights to measure: {ACCEPTED}."
+            parser.add_argument("--weights", type=str, default=DEFAULT_WEIGHTS, help=about)
 
     def before_instantiate_classes(self) -> None:
-        """Take the architecture from the checkpoint that is measured, whatever the configuration says."""
+        """Take the architecture from the weights that are measured, whatever the configuration says."""
         if self.command != "fit":
-            arch, self.weights = read_magnifier(self.config.checkpoint)
+            arch, self.weights = read_magnifier(self.config.weights)
             for name in arch.to_dict():
                 self.config.model.arch[name] = getattr(arch, name)
 
@@ -191,29 +195,30 @@ def _train(cli: TrainingCLI, checkpoint: Path, resume: Path | None) -> dict[str,
 def evaluate(
     args: list[str], command: Literal["validate", "test"]
 ) -> tuple[dict[str, float], MagnifyTask, PairDataModule]:
-    """Measure a checkpoint on the validation pairs.
+    """Measure weights on the validation pairs.
 
-    The configuration is the one that the checkpoint's run saved beside it, then what the arguments say.
+    The configuration is the one that a checkpoint's run saved beside it, else the defaults, then what the arguments
+    say.
 
     Args:
-        args: Command-line arguments, ``--checkpoint FILE`` among them.
+        args: Command-line arguments; ``--weights SOURCE`` among them, or the proposed model that ships is measured.
         command: "validate", or "test", which measures the methods that need no training too.
 
     Returns:
         Metrics by name, and the task and the data they were measured with.
 
     Raises:
-        InputError: The configuration or the checkpoint is wrong.
+        InputError: The configuration or the weights are wrong.
     """
     scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    scan.add_argument("--checkpoint", type=Path)
+    scan.add_argument("--weights", default=DEFAULT_WEIGHTS)
     try:
-        checkpoint = scan.parse_known_args(args)[0].checkpoint
+        source = scan.parse_known_args(args)[0].weights
     except ArgumentError as error:
         raise InputError(one_line(error)) from None
-    saved = checkpoint.parent.parent / CONFIG_FILE if checkpoint is not None else None
-    cli = build([*(["--config", str(saved)] if saved is not None and saved.is_file() else []), *args], command)
-    load_weights(cli.model.magnifier, cli.weights, str(cli.config.checkpoint))
+    saved = Path(source).parent.parent / CONFIG_FILE
+    cli = build([*(["--config", str(saved)] if is_checkpoint(source) and saved.is_file() else []), *args], command)
+    load_weights(cli.model.magnifier, cli.weights, cli.config.weights)
     loop = cli.trainer.test if command == "test" else cli.trainer.validate
     measured = loop(cli.model, datamodule=cli.datamodule, verbose=False)[0]
     return {name.split("/", 1)[1]: float(value) for name, value in measured.items()}, cli.model, cli.datamodule

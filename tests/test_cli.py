@@ -94,9 +94,10 @@ def test_an_unknown_command_is_refused_with_a_list(name, here, capsys):
 
 HELP = {
     "fit": ["--model.arch.decoder_depth", "d_D, number of residual blocks", "--data.epoch_samples", "--run.ema_decay"],
-    "validate": ["--checkpoint", "The .ckpt file of a run to measure"],
-    "test": ["--checkpoint", "--data.val_pairs"],
+    "validate": ["--weights", "The weights to measure: proposed, baseline, tiny, or the path"],
+    "test": ["--weights", "--data.val_pairs"],
     "magnify": ["Magnify the small motions in a clip", "Total motion factor", "--alpha"],
+    "weights": ["Say what weights are", "One of proposed, baseline, tiny", "licence"],
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
     "report": ["Compare the runs below a directory", "File to write the page to"],
     "measure": ["Measure the motion of a region of a clip", "X,Y,WIDTH,HEIGHT"],
@@ -175,30 +176,32 @@ def test_a_run_directory_of_another_run_is_refused(run_dir, here, capsys):
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])
-class TestWrongCheckpoints:
-    def test_none(self, command, here, capsys):
-        assert "checkpoint" in refused([command], here, capsys)
+class TestWrongWeights:
+    def test_an_unknown_name(self, command, here, capsys):
+        line = refused([command, "--weights=large"], here, capsys)
+        assert "weights = 'large'" in line
+        assert "proposed, baseline, tiny" in line
 
     def test_nothing_behind_the_option(self, command, here, capsys):
-        assert "checkpoint" in refused([command, "--checkpoint"], here, capsys)
+        assert "weights" in refused([command, "--weights"], here, capsys)
 
     def test_missing(self, command, here, capsys):
-        assert "none.ckpt" in refused([command, "--checkpoint=none.ckpt"], here, capsys)
+        assert "none.ckpt" in refused([command, "--weights=none.ckpt"], here, capsys)
 
     def test_a_text_file(self, command, here, capsys):
         (here / "text.ckpt").write_text("hello\nthere\n")
-        assert "text.ckpt" in refused([command, "--checkpoint", "text.ckpt"], here, capsys)
+        assert "text.ckpt" in refused([command, "--weights", "text.ckpt"], here, capsys)
 
     def test_another_architecture(self, command, checkpoint, here, capsys):
         content = torch.load(checkpoint, weights_only=True)
         content["hyper_parameters"]["arch"]["decoder_depth"] = 2
         torch.save(content, here / "other.ckpt")
-        line = refused([command, "--checkpoint", "other.ckpt", *TINY], here, capsys)
+        line = refused([command, "--weights", "other.ckpt", *TINY], here, capsys)
         assert "other.ckpt" in line
         assert "decoder.body" in line
 
     def test_unknown_option_beside_it(self, command, checkpoint, here, capsys):
-        assert "data.val_pair" in refused([command, "--checkpoint", checkpoint, "--data.val_pair=1"], here, capsys)
+        assert "data.val_pair" in refused([command, "--weights", checkpoint, "--data.val_pair=1"], here, capsys)
 
 
 @pytest.fixture
@@ -213,20 +216,20 @@ def clip(here):
 def test_wrong_input_of_magnify_is_refused(checkpoint, clip, here, capsys):
     (here / "text.mp4").write_text("no video\n")
     (here / "file").write_text("in the way")
-    with_checkpoint = ["--checkpoint", checkpoint]
+    with_weights = ["--weights", checkpoint]
     cases = [
-        (["none.mp4", "out.mp4", *with_checkpoint], "none.mp4"),
-        (["text.mp4", "out.mp4", *with_checkpoint], "text.mp4"),
-        ([clip, "out.mp4", *with_checkpoint, "--alpha=nan"], "alpha"),
-        ([clip, "out.mp4", *with_checkpoint, "--alpha=-3"], "alpha"),
-        ([clip, "out.mp4", *with_checkpoint, "--alpha=many"], "alpha"),
-        ([clip, "out.mp4", *with_checkpoint, "--mode=backwards"], "mode"),
-        ([clip, "out.mp4", *with_checkpoint, "--alph=3"], "alph"),
-        ([clip, "file/out.mp4", *with_checkpoint], "file"),
-        ([clip, "out.xyz", *with_checkpoint], "out.xyz"),
-        ([clip, "out.mp4", "--checkpoint=none.ckpt"], "none.ckpt"),
-        ([clip, "out.mp4", "--checkpoint=text.mp4"], "text.mp4"),
-        ([clip, "out.mp4"], "checkpoint"),
+        (["none.mp4", "out.mp4", *with_weights], "none.mp4"),
+        (["text.mp4", "out.mp4", *with_weights], "text.mp4"),
+        ([clip, "out.mp4", *with_weights, "--alpha=nan"], "alpha"),
+        ([clip, "out.mp4", *with_weights, "--alpha=-3"], "alpha"),
+        ([clip, "out.mp4", *with_weights, "--alpha=many"], "alpha"),
+        ([clip, "out.mp4", *with_weights, "--mode=backwards"], "mode"),
+        ([clip, "out.mp4", *with_weights, "--alph=3"], "alph"),
+        ([clip, "file/out.mp4", *with_weights], "file"),
+        ([clip, "out.xyz", *with_weights], "out.xyz"),
+        ([clip, "out.mp4", "--weights=none.ckpt"], "none.ckpt"),
+        ([clip, "out.mp4", "--weights=text.mp4"], "text.mp4"),
+        ([clip, "out.mp4", "--weights=large"], "proposed, baseline, tiny"),
         ([clip], "output"),
         ([], "input"),
     ]
@@ -235,7 +238,7 @@ def test_wrong_input_of_magnify_is_refused(checkpoint, clip, here, capsys):
 
 
 def test_magnify_writes_a_clip(checkpoint, clip, here, capsys):
-    assert main(["magnify", clip, "out", "--checkpoint", checkpoint, "--alpha=3"]) == 0
+    assert main(["magnify", clip, "out", "--weights", checkpoint, "--alpha=3"]) == 0
     assert len(list((here / "out").glob("*.png"))) == 3
 
 
@@ -257,7 +260,7 @@ def test_fit_says_what_it_reached_and_wrote(run_dir, capsys):
 
 @pytest.mark.parametrize("command", ["validate", "test"])
 def test_a_checkpoint_is_measured_without_flags_of_its_architecture(command, run_dir, checkpoint, here, capsys):
-    assert main([command, "--checkpoint", checkpoint]) == 0
+    assert main([command, "--weights", checkpoint]) == 0
     out, err = capsys.readouterr()
     results = Results.read(run_dir)
     values = dict(line.split()[:2] for line in out.splitlines())
@@ -276,9 +279,9 @@ def test_a_checkpoint_is_measured_without_flags_of_its_architecture(command, run
 def test_a_checkpoint_away_from_its_run_is_measured_too(checkpoint, here, capsys):
     (here / "moved.ckpt").write_bytes(Path(checkpoint).read_bytes())
     architecture = TINY[:3]
-    assert main(["validate", "--checkpoint=moved.ckpt", *(arg for arg in TINY if arg not in architecture)]) == 0
+    assert main(["validate", "--weights=moved.ckpt", *(arg for arg in TINY if arg not in architecture)]) == 0
     moved = capsys.readouterr().out
-    assert main(["validate", "--checkpoint", checkpoint]) == 0
+    assert main(["validate", "--weights", checkpoint]) == 0
     assert capsys.readouterr().out == moved
 
 

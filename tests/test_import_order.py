@@ -22,8 +22,8 @@ BESIDE = {
     "errors": set(),
     "torchvision_compat": set(),
     "runs": {"errors", "models"},
-    "checkpoints": {"errors", "models"},
-    "": {"torchvision_compat", "models"},  # the package's own __init__
+    "weights": {"errors", "models", "cost"},
+    "": {"torchvision_compat", "models", "weights"},  # the package's own __init__
 }
 OPTIONAL = {"wandb", "optuna", "lpips", "av", "plotly"}
 WITHOUT_OPTIONAL = {"", "models", "data", "tasks"}
@@ -176,6 +176,8 @@ PLANTED = [
     (wrong_directions, "lightning_mm.reporting.x", "from lightning_mm.cli import run"),
     (wrong_directions, "lightning_mm.errors", "from lightning_mm.models import Magnifier"),
     (wrong_directions, "lightning_mm.runs", "from lightning_mm.cost import cost"),
+    (wrong_directions, "lightning_mm.weights.x", "from lightning_mm.runs import Results"),
+    (wrong_directions, "lightning_mm.weights.x", "from lightning_mm.data.rendering import render"),
     (wrong_directions, "lightning_mm", "from lightning_mm.tasks import Magnify"),
     (foreign_to_models, "lightning_mm.models.x", "def f():\n    import numpy.random"),
     (foreign_to_models, "lightning_mm.models.x", "from torchvision.ops import nms"),
@@ -191,7 +193,7 @@ ALLOWED = [
     (wrong_directions, "lightning_mm.data.x", "from lightning_mm import errors, runs"),
     (wrong_directions, "lightning_mm.cli", "from lightning_mm import search, video"),
     (wrong_directions, "lightning_mm.__main__", "from lightning_mm.cli import run"),
-    (wrong_directions, "lightning_mm.checkpoints", "from .models import Magnifier"),
+    (wrong_directions, "lightning_mm.weights.x", "from lightning_mm.cost import cost"),
     (foreign_to_models, "lightning_mm.models.x", "import math\nfrom torch import nn"),
     (foreign_to_models, "lightning_mm.data.x", "import numpy"),
     (eager_optionals, "lightning_mm.tasks.x", "def f():\n    import wandb"),

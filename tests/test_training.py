@@ -13,13 +13,13 @@ import torch
 import yaml
 from PIL import Image
 
-from lightning_mm.checkpoints import load_magnifier
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import Results
 from lightning_mm.tasks.magnify import MagnifyTask, TrainingDivergedError
 from lightning_mm.training import build, evaluate, fit
+from lightning_mm.weights import WeightsInfo, load_magnifier, write_weights
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 TINY = [
@@ -118,7 +118,7 @@ def test_the_best_checkpoint_is_the_one_with_the_highest_ssim(finished):
     validated = [float(row["val/ssim"]) for row in rows if row["val/ssim"]]
     best = torch.load(run_dir / "checkpoints/best.ckpt", weights_only=True)
     assert best["epoch"] == max(range(2), key=lambda epoch: validated[epoch])
-    assert evaluate(["--checkpoint", str(run_dir / "checkpoints/best.ckpt")], "validate")[0]["ssim"] == max(validated)
+    assert evaluate(["--weights", str(run_dir / "checkpoints/best.ckpt")], "validate")[0]["ssim"] == max(validated)
 
 
 def test_the_samples_have_a_row_for_each_pair(finished):
@@ -194,21 +194,40 @@ def test_a_run_elsewhere_has_the_same_numbers(finished, tmp_path):
 def test_measuring_a_checkpoint_needs_nothing_else_and_gives_the_runs_numbers(finished):
     run_dir, results = finished
     checkpoint = str(run_dir / "checkpoints/last.ckpt")
-    measured, _, data = evaluate(["--checkpoint", checkpoint], "validate")
+    measured, _, data = evaluate(["--weights", checkpoint], "validate")
     assert measured == {"ssim": results.metrics["ssim"], "psnr": results.metrics["psnr"]}
     assert data.validation_identity() == results.validation
-    tested, _, _ = evaluate([f"--checkpoint={checkpoint}"], "test")
+    tested, _, _ = evaluate([f"--weights={checkpoint}"], "test")
     assert tested["frame_b_ssim"] == results.floors["frame_b"]["ssim"]
     assert tested["ssim"] == results.metrics["ssim"]
-    fewer, _, data = evaluate(["--checkpoint", checkpoint, "--data.val_pairs=1"], "validate")
+    fewer, _, data = evaluate(["--weights", checkpoint, "--data.val_pairs=1"], "validate")
     assert data.val_pairs == 1
     assert fewer["ssim"] != measured["ssim"]
+
+
+def test_measuring_a_weights_file_takes_its_architecture_and_otherwise_defaults_and_arguments(finished, tmp_path):
+    run_dir, results = finished
+    magnifier = load_magnifier(run_dir / "checkpoints/last.ckpt")
+    path = run_dir / "checkpoints/last.safetensors"  # beside a run whose configuration is not taken
+    write_weights(path, magnifier.state_dict(), magnifier.config, WeightsInfo("tiny", {}, [], "none", "none"))
+    try:
+        pairs = [arg for arg in TINY if arg.startswith(("--data.", "--trainer."))]
+        measured, task, data = evaluate([f"--weights={path}", *pairs], "validate")
+        assert measured == {"ssim": results.metrics["ssim"], "psnr": results.metrics["psnr"]}
+        assert data.validation_identity() == results.validation
+        assert task.arch == magnifier.config
+        defaults = build(["--run.dir=x"]).datamodule
+        more = ["--data.val_size=20", "--data.textures=2", "--data.texture_size=128", "--trainer.accelerator=cpu"]
+        _, _, data = evaluate(["--weights", str(path), *more, "--trainer.enable_progress_bar=false"], "validate")
+        assert (data.val_size, data.val_pairs) == (20, defaults.val_pairs)
+    finally:
+        path.unlink()
 
 
 def test_measuring_writes_nothing(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = contents(finished[0])
-    evaluate(["--checkpoint", str(finished[0] / "checkpoints/best.ckpt")], "test")
+    evaluate(["--weights", str(finished[0] / "checkpoints/best.ckpt")], "test")
     assert contents(finished[0]) == before
     assert os.listdir(tmp_path) == []
 
@@ -232,7 +251,7 @@ def test_averaged_weights_are_what_is_tested_and_saved(tmp_path, monkeypatch):
         assert not torch.allclose(value.double(), trained[-1][name], rtol=1e-5, atol=1e-6)
     monkeypatch.undo()
     checkpoint = str(tmp_path / "ema/checkpoints/last.ckpt")
-    assert evaluate(["--checkpoint", checkpoint], "validate")[0]["ssim"] == results.metrics["ssim"]
+    assert evaluate(["--weights", checkpoint], "validate")[0]["ssim"] == results.metrics["ssim"]
 
 
 def test_averaged_weights_come_without_those_of_the_criterion(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_mm.data.bank import TextureBank, build_bank
 from lightning_mm.data.degradation import degrade
+from lightning_mm.data.echo import RenderedScenes, echoed
 from lightning_mm.data.oh2018 import Oh2018Dataset
 from lightning_mm.data.random import sample_key
 from lightning_mm.data.rendering import Pairs, render_pairs
@@ -25,6 +26,7 @@ from lightning_mm.runs import fingerprint
 
 _VALIDATION_SEED = 20180910  # validation pairs are the same for every run, whatever its seed
 _VALIDATION_TEXTURES = 24
+_ECHO_BATCHES = 8  # batches of scenes between two showings of a scene
 
 
 class PairDataModule(L.LightningDataModule):
@@ -39,9 +41,11 @@ class PairDataModule(L.LightningDataModule):
         textures: Procedural textures to draw layers from; 0 for photos alone.
         texture_size: Their side in texels, two per pixel.
         photos: Folder of photos to texture training scenes with, searched in depth.
+        echo: Times that each rendered scene is shown in training, turned or mirrored, with fresh noise; see ``data.echo``.
         shot_noise: Largest shot-noise strength of training inputs (Oh et al.: 0.3). Validation inputs have none.
         val_size: Side of the validation frames; ``size`` when left out.
         val_pairs: Number of validation pairs; 64 synthetic ones, or the last 5,000 of the data set, when left out.
+        val_scenes: Ranges that validation scenes are drawn from.
         val_photos: Folder of photos for the validation scenes; procedural textures when left out.
         oh2018: Root of the data set of Oh et al. (2018); replaces the synthetic pairs in training and validation.
         num_workers: Loader processes. Scenes are a few numbers each, so 0 is right for synthetic pairs.
@@ -61,9 +65,11 @@ class PairDataModule(L.LightningDataModule):
         textures: int = 64,
         texture_size: int = 1024,
         photos: Path | None = None,
+        echo: int = 1,
         shot_noise: float = 0.3,
         val_size: int | None = None,
         val_pairs: int | None = None,
+        val_scenes: SceneConfig = SceneConfig(),  # noqa: B008
         val_photos: Path | None = None,
         oh2018: Path | None = None,
         num_workers: int = 0,
@@ -72,7 +78,7 @@ class PairDataModule(L.LightningDataModule):
         if val_pairs is None:
             val_pairs = 64 if oh2018 is None else 5000
         limits = {"size": SSIM_MIN_SIZE, "batch_size": 1, "epoch_samples": batch_size, "val_pairs": 1, "num_workers": 0}
-        limits |= {"textures": 0 if photos is not None else 1, "texture_size": 64}
+        limits |= {"echo": 1, "textures": 0 if photos is not None else 1, "texture_size": 64}
         for name, low in limits.items():
             if locals()[name] < low:
                 raise ValueError(f"data.{name} = {locals()[name]}: must be >= {low}")
@@ -83,8 +89,10 @@ class PairDataModule(L.LightningDataModule):
         self.size, self.batch_size, self.epoch_samples, self.seed = size, batch_size, epoch_samples, seed
         self.scenes, self.textures, self.texture_size, self.shot_noise = scenes, textures, texture_size, shot_noise
         self.photos, self.val_photos, self.oh2018 = photos, val_photos, oh2018
+        self.echo, self.val_scenes = echo, val_scenes
         self.val_size, self.val_pairs, self.num_workers = val_size or size, val_pairs, num_workers
         self._banks: dict[str, TextureBank] = {}
+        self._rendered: RenderedScenes | None = None
         self._validation_cache: dict[int, Pairs] = {}
         self._train: Dataset | None = None
         self._val: Dataset | None = None
@@ -101,7 +109,8 @@ class PairDataModule(L.LightningDataModule):
         assert self._train is not None
         length = len(self._train) if isinstance(self._train, Oh2018Dataset) else None
         rank, world = self._ranks()
-        sampler = EpochSampler(self.epoch_samples, self.batch_size, self.seed, length, rank, world)
+        block = self.echo * _ECHO_BATCHES if length is None and self.echo > 1 else 1
+        sampler = EpochSampler(self.epoch_samples, self.batch_size, self.seed, length, rank, world, block)
         if self.trainer is not None:
             # The Trainer sets the epoch as well, but on resuming only after loader workers have begun to fetch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # pyright: ignore
@@ -122,6 +131,10 @@ class PairDataModule(L.LightningDataModule):
         if "frame_a" in batch:
             return self._prepare_stored(batch, noisy=training)
         device = batch["alpha"].device
+        if training and self.echo > 1:
+            if self._rendered is None:
+                self._rendered = RenderedScenes(self.size, self._window() + self.batch_size)
+            return self._rendered.pairs(batch, self._bank("train", device))
         if training:
             return render_pairs(batch, self._bank("train", device), self.size)
         # Validation pairs never change, so each batch is rendered once per run.
@@ -153,7 +166,13 @@ class PairDataModule(L.LightningDataModule):
         bank = build_bank(seed, split, textures, self.texture_size, photos)
         self._banks[split] = bank
         size, noise = (self.val_size, 0.0) if validation else (self.size, self.shot_noise)
-        return SceneDataset(SceneSampler(self.scenes, bank, size, seed, split, noise))
+        ranges = self.val_scenes if validation else self.scenes
+        sampler = SceneSampler(ranges, bank, size, seed, split, noise)
+        return SceneDataset(sampler) if validation else SceneDataset(sampler, self.echo, self._window())
+
+    def _window(self) -> int:
+        """Scenes per block of echoed samples: whole steps, so that an epoch is a number of blocks."""
+        return _ECHO_BATCHES * self.batch_size * self._ranks()[1]
 
     def _oh2018(self, split: str) -> Oh2018Dataset:
         assert self.oh2018 is not None
@@ -197,14 +216,17 @@ class PairDataModule(L.LightningDataModule):
 
 
 class SceneDataset(Dataset):
-    """Scenes by index; without end, so it has no length."""
+    """Scenes by index; without end, so it has no length. With ``echo``, several indices show one scene."""
 
-    def __init__(self, sampler: SceneSampler) -> None:
-        self.sampler = sampler
+    def __init__(self, sampler: SceneSampler, echo: int = 1, window: int = 1) -> None:
+        self.sampler, self.echo, self.window = sampler, echo, window
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Scene ``index`` as tensors; see ``SceneSampler``."""
-        return self.sampler(index)
+        """Scene as tensors, see ``SceneSampler``; where scenes are echoed, with the number of its "showing"."""
+        if self.echo == 1:
+            return self.sampler(index)
+        number, showing = echoed(index, self.echo, self.window, self.sampler.seed)
+        return {**self.sampler(number), "showing": torch.tensor(showing)}
 
 
 class EpochSampler(Sampler[int]):
@@ -215,22 +237,29 @@ class EpochSampler(Sampler[int]):
     batch ranks see disjoint samples, and together they see all of them.
 
     Args:
-        epoch_samples: Samples per epoch over all ranks; cut to a multiple of batch_size * world.
+        epoch_samples: Samples per epoch over all ranks; cut to a multiple of batch_size * world * block.
         batch_size: Samples per step and rank.
         seed: Seed of the permutations.
         length: Size of a finite data set, or ``None``.
         rank: This rank.
         world: Number of ranks.
+        block: Steps that an epoch must be a multiple of.
     """
 
     def __init__(
-        self, epoch_samples: int, batch_size: int, seed: int, length: int | None, rank: int, world: int
+        self,
+        epoch_samples: int,
+        batch_size: int,
+        seed: int,
+        length: int | None,
+        rank: int,
+        world: int,
+        block: int = 1,
     ) -> None:
-        step = batch_size * world
+        step = batch_size * world * block
         if epoch_samples < step:
-            raise InputError(
-                f"data.epoch_samples = {epoch_samples}: must be >= {step}, one batch for each of {world} ranks"
-            )
+            what = f"one batch for each of {world} ranks" if block == 1 else "one block of echoed scenes"
+            raise InputError(f"data.epoch_samples = {epoch_samples}: must be >= {step}, {what}")
         self.total = epoch_samples // step * step
         self.seed, self.length, self.rank, self.world = seed, length, rank, world
         self.epoch = 0

@@ -10,14 +10,18 @@ import math
 import torch
 from torch import Tensor
 
-_MASK = 0xFFFFFFFF
-
 
 def _mix(x: Tensor) -> Tensor:
-    """Scramble 32-bit values held in int64; a bijection on [0, 2^32)."""
-    x = (x ^ (x >> 16)) * 0x7FEB352D & _MASK
-    x = (x ^ (x >> 15)) * 0x5BD1E995 & _MASK
-    return x ^ (x >> 16)
+    """Scramble int32 in place; a bijection. Products wrap; masks turn arithmetic shifts into logical ones."""
+    x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF)).mul_(0x7FEB352D)
+    x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF)).mul_(0x5BD1E995)
+    return x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF))
+
+
+def _low_bits(keys: Tensor) -> Tensor:
+    """The low 32 bits of int64 keys as int32."""
+    low = keys & 0xFFFFFFFF
+    return (low - (low >> 31 << 32)).int()
 
 
 def counter_uniform(keys: Tensor, stream: int, shape: tuple[int, ...]) -> Tensor:
@@ -31,11 +35,12 @@ def counter_uniform(keys: Tensor, stream: int, shape: tuple[int, ...]) -> Tensor
     Returns:
         (B, *shape) float32 with 23 random bits each.
     """
-    position = torch.arange(math.prod(shape), device=keys.device)
-    start = _mix(_mix(keys & _MASK) ^ _mix(torch.as_tensor(stream + 1, device=keys.device)))
-    bits = _mix(_mix(position.unsqueeze(0) ^ start.unsqueeze(1)) + start.unsqueeze(1) & _MASK)
+    position = torch.arange(math.prod(shape), device=keys.device, dtype=torch.int32)
+    purpose = _mix(torch.tensor(stream + 1, device=keys.device, dtype=torch.int32))
+    start = _mix(_mix(_low_bits(keys)).bitwise_xor_(purpose)).unsqueeze(1)
+    bits = _mix(_mix(position.unsqueeze(0) ^ start).add_(start))
     # 23 bits and a half fill the 24 of a float32; a 24th would round the largest number up to 1.
-    uniform = ((bits >> 9).float() + 0.5) * 2.0**-23
+    uniform = (bits >> 9).bitwise_and_(0x7FFFFF).float().add_(0.5).mul_(2.0**-23)
     return uniform.reshape(-1, *shape)
 
 

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from lightning_mm.checkpoints import HOW_TO_GET_ONE, load_magnifier
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, Representation
 from lightning_mm.video.clip import Clip, open_clip
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.slices import SliceLine, SlicePicture, slice_path
 from lightning_mm.video.writer import ClipWriter, check_output
+from lightning_mm.weights import load_magnifier
 
 Mode = Literal["static", "dynamic"]
 
@@ -156,7 +156,7 @@ def _decode(
 def magnify(
     input: Path,
     output: Path,
-    checkpoint: Path | None = None,
+    weights: str | Path = "proposed",
     alpha: float = 10.0,
     mode: Mode = "static",
     reference: int = 0,
@@ -172,7 +172,8 @@ def magnify(
     Args:
         input: A video file of any usual kind, or a folder of images (png, jpg, tif, bmp) in the order of their names.
         output: The video to write (.mp4, .m4v, .mov or .mkv: H.264), or a name without suffix for a folder of PNGs.
-        checkpoint: The trained network, such as runs/proposed/checkpoints/best.ckpt.
+        weights: The trained network: proposed, baseline or tiny, which ship, or the path of a .safetensors file or of a
+            checkpoint such as runs/mine/checkpoints/best.ckpt.
         alpha: Total motion factor, a number >= 0: 20 shows motions 20 times as large, 1 leaves it as it is.
         mode: What a frame's motion is measured from. static: the reference frame, to show displacement
             (vibration, sway). dynamic: the frame before, to show velocity; bears a slowly moving camera.
@@ -189,7 +190,7 @@ def magnify(
         A summary, which is also printed as one line.
 
     Raises:
-        InputError: An option, the input, the output or the checkpoint is not usable. Nothing has been written then.
+        InputError: An option, the input, the output or the weights are not usable. Nothing has been written then.
     """
     input, output = Path(input), Path(output)
     _check_options(alpha, mode, reference, slice, slice_image)
@@ -198,9 +199,7 @@ def magnify(
     picture_path = None if slice is None else slice_path(output, slice_image, input, overwrite)
     clip = open_clip(input, fps)
     picture = None if slice is None else SlicePicture(SliceLine.parse(slice, clip.width, clip.height))
-    if checkpoint is None:
-        raise InputError(f"checkpoint: none given; name one with '--checkpoint', or {HOW_TO_GET_ONE}")
-    magnifier = load_magnifier(Path(checkpoint)).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    magnifier = load_magnifier(weights).to(target).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     warnings = []
     if alpha > TRAINED_ALPHA:
         warnings.append(f"alpha = {alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")

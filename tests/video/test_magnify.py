@@ -11,7 +11,6 @@ from PIL import Image
 from torch import nn
 
 import lightning_mm.video.magnify as command
-from lightning_mm.checkpoints import HOW_TO_GET_ONE
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, MagnifierConfig, Representation
 from lightning_mm.video.clip import open_clip
@@ -224,6 +223,15 @@ def test_command_passes_mode_and_reference(tmp_path, monkeypatch, mode, referenc
         assert frame.mean() == pytest.approx(wanted, abs=3)
 
 
+def test_command_takes_the_proposed_model_that_ships_unless_told(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(command, "load_magnifier", lambda source: asked.append(source) or Identity())
+    clip = write(tmp_path / "in.mp4", steps(2))
+    magnify(clip, tmp_path / "a.mp4", device="cpu")
+    magnify(clip, tmp_path / "b.mp4", weights="tiny", device="cpu")
+    assert asked == ["proposed", "tiny"]
+
+
 def test_colours_pass_through(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "load_magnifier", lambda path: Identity())
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (250, 200, 20)]
@@ -315,8 +323,8 @@ BAD = {
     "slice_range": ({"slice": "y=16"}, "rows 0 to 15"),
     "slice_image": ({"slice_image": Path("s.png")}, "slice_image = 's.png': needs a slice"),
     "device": ({"device": "toaster"}, "device = 'toaster': not available here"),
-    "checkpoint_none": ({"checkpoint": None}, HOW_TO_GET_ONE),
-    "checkpoint_missing": ({"checkpoint": Path("no.ckpt")}, r"no\.ckpt: no such checkpoint"),
+    "weights_name": ({"weights": "large"}, "weights = 'large': no weights of that name; accepted: proposed, baseline"),
+    "weights_missing": ({"weights": Path("no.ckpt")}, r"no\.ckpt: no such checkpoint"),
     "input_missing": ({"input": Path("no.mp4")}, r"no\.mp4: no such file"),
     "input_text": ({"input": "text.mp4"}, r"text\.mp4: not a readable video"),
     "output_suffix": ({"output": Path("out.xyz")}, r"out\.xyz: cannot write"),
@@ -334,7 +342,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, checkpoint, case, ca
     arguments = {
         "input": tmp_path / "in.mp4",
         "output": tmp_path / "out.mp4",
-        "checkpoint": checkpoint,
+        "weights": checkpoint,
         "device": "cpu",
     }
     arguments |= {k: tmp_path / v if k in ("input", "output") else v for k, v in options.items()}

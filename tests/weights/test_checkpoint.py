@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_mm.checkpoints import STATE_PREFIX, load_magnifier, load_weights, read_checkpoint
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, MagnifierConfig
+from lightning_mm.weights import load_magnifier
+from lightning_mm.weights.checkpoint import STATE_PREFIX, load_weights, read_checkpoint
 
 CONFIG = MagnifierConfig(encoder_channels=4, decoder_depth=1, decoder_channels=6, encoder_blocks=(1, 0, 1))
 WEIGHT = "decoder.body.0.conv1.weight"
@@ -74,8 +75,9 @@ def test_missing_file_says_how_to_get_one(path):
     assert message_of(path).startswith("no such checkpoint; train one with ")
 
 
-def test_directory_is_no_checkpoint(tmp_path):
-    assert message_of(tmp_path).startswith("no such checkpoint")
+def test_directory_is_no_checkpoint(path):
+    path.mkdir()
+    assert message_of(path).startswith("no such checkpoint")
 
 
 def test_empty_file(path):

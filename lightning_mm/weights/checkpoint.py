@@ -1,4 +1,4 @@
-"""Loading trained magnifiers. Files are read with the weights-only unpickler: a checkpoint cannot run code."""
+"""Checkpoints of ``lightning-mm fit``, read with the weights-only unpickler: a checkpoint cannot run code."""
 
 from pathlib import Path
 from typing import Any
@@ -10,37 +10,6 @@ from lightning_mm.models import Magnifier, MagnifierConfig
 
 STATE_PREFIX = "magnifier."
 HOW_TO_GET_ONE = "train one with 'make train', which writes runs/proposed/checkpoints/best.ckpt"
-
-
-def load_magnifier(path: Path) -> Magnifier:
-    """Load the magnifier from a checkpoint that ``lightning-mm fit`` wrote.
-
-    Args:
-        path: A ``.ckpt`` file; its architecture is read from the file.
-
-    Returns:
-        The magnifier in evaluation mode, float32, on the CPU. With EMA training, its averaged weights.
-
-    Raises:
-        InputError: The file is missing, unreadable, no checkpoint of this program, or does not fit its own
-            architecture.
-    """
-    arch, weights = read_magnifier(path)
-    magnifier = Magnifier(arch)
-    load_weights(magnifier, weights, str(path))
-    return magnifier.eval()
-
-
-def read_magnifier(path: Path) -> tuple[MagnifierConfig, dict[str, torch.Tensor]]:
-    """The architecture and the weights in a checkpoint of ``lightning-mm fit``; errors as of ``load_magnifier``."""
-    checkpoint = read_checkpoint(path)
-    try:
-        arch = MagnifierConfig(**checkpoint["hyper_parameters"]["arch"])
-        state = checkpoint["state_dict"]
-        weights = {k.removeprefix(STATE_PREFIX): v for k, v in state.items() if k.startswith(STATE_PREFIX)}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' ({type(error).__name__}: {error})") from None
-    return arch, weights
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -60,6 +29,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' (holds a {type(checkpoint).__name__})")
     return checkpoint
+
+
+def checkpoint_magnifier(path: Path) -> tuple[MagnifierConfig, dict[str, torch.Tensor]]:
+    """The architecture and the weights in a checkpoint of ``lightning-mm fit``; with EMA training, the averaged ones.
+
+    Raises:
+        InputError: The file is missing, unreadable or no checkpoint of this program.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        arch = MagnifierConfig(**checkpoint["hyper_parameters"]["arch"])
+        state = checkpoint["state_dict"]
+        weights = {k.removeprefix(STATE_PREFIX): v for k, v in state.items() if k.startswith(STATE_PREFIX)}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a checkpoint of 'lightning-mm fit' ({type(error).__name__}: {error})") from None
+    return arch, weights
 
 
 def load_weights(magnifier: Magnifier, state: dict[str, torch.Tensor], source: str) -> None:
