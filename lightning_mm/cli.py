@@ -90,6 +90,13 @@ def weights(args: list[str]) -> None:
     weights(args)
 
 
+def convert(args: list[str]) -> None:
+    """Turn a checkpoint of the PyTorch port of Oh et al. (2018) into weights."""
+    from lightning_mm.weights.convert import convert
+
+    _call(convert, "convert", args)
+
+
 def measure(args: list[str]) -> None:
     """Measure the motion of a region: peak-to-peak, frequency."""
     from lightning_mm.video.measuring import measure
@@ -105,6 +112,13 @@ def sweep(args: list[str]) -> None:
     report([str(directory)])
 
 
+def benchmark(args: list[str]) -> None:
+    """Measure speed, such as that of training and its parts."""
+    from lightning_mm.benchmarking.command import benchmark
+
+    benchmark(args)
+
+
 def report(args: list[str]) -> None:
     """Print a table of runs and write an HTML page."""
     from lightning_mm.reporting.report import report
@@ -118,9 +132,11 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "test": test,
     "magnify": magnify,
     "weights": weights,
+    "convert": convert,
     "measure": measure,
     "sweep": sweep,
     "report": report,
+    "benchmark": benchmark,
 }
 
 

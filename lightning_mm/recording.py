@@ -27,12 +27,15 @@ class RunOptions:
         wandb_group: Group of the run there, such as the study it belongs to.
         ema_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is validated
             and saved; 0 for none.
+        weights: Weights to start from: the name of some that ship, a weights file or a checkpoint, of the same
+            architecture. Random ones when left out.
     """
 
     dir: Path = Path("runs/magnifier")
     wandb: Literal["off", "offline", "online"] = "off"
     wandb_group: str | None = None
     ema_decay: float = 0.0
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a decay that is none."""
@@ -73,7 +76,7 @@ def _identity(config: dict[str, Any]) -> dict[str, Any]:
         "data": data,
         "trainer": trainer,
     }
-    return identity | {"run": {"ema_decay": config["run"]["ema_decay"]}}
+    return identity | {"run": {key: config["run"].get(key) for key in ("ema_decay", "weights")}}
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

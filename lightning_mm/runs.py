@@ -33,7 +33,7 @@ class Results:
 
     Attributes:
         name: Name of the run.
-        role: "trial" of a sweep, "reference" (a named model trained on a sweep's budget) or "run".
+        role: "trial" of a sweep, "reference" or "variant" (named ones, trained on a sweep's budget) or "run".
         overrides: The hyperparameters that distinguish this run within its sweep, dotted key to value.
         arch: Fields of ``MagnifierConfig``.
         cost: Fields of ``CostReport``: params, paper_flops, macs, flops_two_per_mac, receptive_field, height, width.

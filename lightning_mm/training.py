@@ -153,8 +153,10 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
     run_dir, trainer = cli.options.dir, cli.trainer
     config = cli.plain_config()
     cli.datamodule.setup("fit")  # a folder that is missing is found before anything is written
-    claim(run_dir, config)
     checkpoint = run_dir / LAST
+    if not checkpoint.exists() and cli.options.weights is not None:
+        _start_from(cli, cli.options.weights)
+    claim(run_dir, config)
     resume = checkpoint if checkpoint.exists() else None
     if (run_dir / RESULTS_FILE).exists() and (done := Results.read(run_dir)).config == config:
         return done
@@ -170,6 +172,14 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
     finally:
         close_loggers(trainer.loggers)
     return results
+
+
+def _start_from(cli: TrainingCLI, source: str) -> None:
+    arch, state = read_magnifier(source)
+    for name, value in cli.model.arch.to_dict().items():
+        if (found := arch.to_dict()[name]) != value:
+            raise InputError(f"run.weights = {source}: has {name} = {found}, this configuration {value}")
+    load_weights(cli.model.magnifier, state, source)
 
 
 def _train(cli: TrainingCLI, checkpoint: Path, resume: Path | None) -> dict[str, float]:

@@ -16,7 +16,10 @@ import lightning_mm
 PACKAGE = "lightning_mm"
 ROOT = Path(lightning_mm.__file__).parent
 # A component may import those of lower rank; those of equal rank too, as long as no cycle comes of it.
-RANKS = {"models": 0, "cost": 1, "losses": 1, "metrics": 1, "data": 2, "tasks": 3, "search": 4, "cli": 5}
+RANKS = {
+    **{"models": 0, "cost": 1, "losses": 1, "metrics": 1, "data": 2, "tasks": 3},
+    **{"search": 4, "benchmarking": 4, "cli": 5},
+}
 # What these few may import of the package. Everything else may import them.
 BESIDE = {
     "errors": set(),
@@ -173,6 +176,7 @@ PLANTED = [
     (wrong_directions, "lightning_mm.data.x", "from lightning_mm import tasks"),
     (wrong_directions, "lightning_mm.tasks", "if True:\n    import lightning_mm.search.sweep"),
     (wrong_directions, "lightning_mm.search", "from lightning_mm.cli import run"),
+    (wrong_directions, "lightning_mm.tasks.x", "from lightning_mm.benchmarking import train"),
     (wrong_directions, "lightning_mm.reporting.x", "from lightning_mm.cli import run"),
     (wrong_directions, "lightning_mm.errors", "from lightning_mm.models import Magnifier"),
     (wrong_directions, "lightning_mm.runs", "from lightning_mm.cost import cost"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from skimage.metrics import structural_similarity
 
 from lightning_mm.errors import InputError
 from lightning_mm.losses import LossConfig, MagnificationLoss, PerceptualDistance
@@ -68,9 +69,26 @@ def test_terms_are_mean_absolute_differences():
         np.abs(x.numpy().astype(float) - y.numpy()).mean()
         for x, y in ((output, target), (a.texture, c.texture), (b.shape, c.shape))
     ]
-    for found, value in zip(terms, [*expected, 0.0], strict=True):
+    for found, value in zip(terms, [*expected, 0.0, 0.0], strict=True):
         assert found.item() == pytest.approx(value, rel=1e-5)
     assert total.item() == pytest.approx(2.0 * expected[0] + 0.5 * expected[1] + 0.25 * expected[2], rel=1e-5)
+
+
+def test_ssim_term_is_one_minus_the_metric_of_scikit_image():
+    a, b, c = representations()
+    target = image(2, 3, 24, 30, seed=2)
+    output = (target + 0.2 * image(2, 3, 24, 30, seed=1)).clamp(-1, 1).requires_grad_()
+    total, terms = MagnificationLoss(LossConfig(0.0, 0.0, 0.0, ssim=0.5))(output, target, a, b, c, step=0)
+    settings = {"data_range": 255.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    whole = [
+        structural_similarity(x, y, channel_axis=0, full=True, **settings)[1][:, 5:-5, 5:-5].mean()
+        for x, y in zip(*((i.detach().double().numpy() * 127.5 + 127.5) for i in (output, target)), strict=True)
+    ]
+    assert terms.ssim.item() == pytest.approx(1.0 - np.mean(whole), abs=1e-4)
+    assert total.item() == pytest.approx(0.5 * terms.ssim.item())
+    (gradient,) = torch.autograd.grad(total, output)
+    better = MagnificationLoss(LossConfig(0.0, 0.0, 0.0, ssim=0.5))(output - 10 * gradient, target, a, b, c, 0)[0]
+    assert better < total
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "texture", "shape"])

@@ -232,6 +232,46 @@ def test_measuring_writes_nothing(finished, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_run_starts_from_weights(finished, tmp_path):
+    start = finished[0] / "checkpoints/last.ckpt"
+    run_dir = tmp_path / "on"
+    still = ["--model.optim.lr=1e-12", f"--run.weights={start}", f"--run.dir={run_dir}", "--trainer.max_epochs=1"]
+    fit([*TINY, *still])
+    before, after = load_magnifier(start).state_dict(), load_magnifier(run_dir / "checkpoints/last.ckpt").state_dict()
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-5, atol=1e-9)
+
+
+def test_a_run_that_continues_does_not_start_from_weights_again(finished, tmp_path):
+    start = finished[0] / "checkpoints/last.ckpt"
+    args = [*TINY, f"--run.weights={start}"]
+    whole = fit([*args, f"--run.dir={tmp_path / 'whole'}"])
+    fit([*args, f"--run.dir={tmp_path / 'parts'}", "--trainer.max_epochs=1"])
+    assert fit([*args, f"--run.dir={tmp_path / 'parts'}"]).metrics == whole.metrics
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("nowhere", "nowhere"), (None, "run.weights = .* has decoder_depth = 1, this configuration 2")],
+)
+def test_weights_to_start_from_that_do_not_fit_are_refused(source, message, finished, tmp_path):
+    source = source or finished[0] / "checkpoints/last.ckpt"
+    changed = ["--model.arch.decoder_depth=2", f"--run.weights={source}", f"--run.dir={tmp_path / 'new'}"]
+    with pytest.raises(InputError, match=message):
+        fit([*TINY, *changed])
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_epoch_of_echoed_scenes_is_continued_exactly(tmp_path):
+    args = [*TINY, "--data.echo=2", "--data.epoch_samples=40"]
+    whole = fit([*args, f"--run.dir={tmp_path / 'whole'}"])
+    assert whole.budget["samples"] == 2 * 32, "an epoch is a number of blocks of 8 batches, shown twice"
+    fit([*args, f"--run.dir={tmp_path / 'parts'}", "--trainer.max_epochs=1"])
+    assert fit([*args, f"--run.dir={tmp_path / 'parts'}"]).metrics == whole.metrics
+    states = [load_magnifier(tmp_path / name / "checkpoints/last.ckpt").state_dict() for name in ("whole", "parts")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 def test_averaged_weights_are_what_is_tested_and_saved(tmp_path, monkeypatch):
     decay, trained = 0.5, []
 
@@ -333,7 +373,10 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     assert taken == list(range(STEPS, 2 * STEPS))
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXPERIMENTS.glob("*.yaml")))
+NO_PAPER_MODELS = {"tiny.yaml", "weights.yaml"}
+
+
+@pytest.mark.parametrize("name", sorted({path.name for path in EXPERIMENTS.glob("*.yaml")} - NO_PAPER_MODELS))
 def test_shipped_experiments_build_the_papers_models(name):
     files = ["base.yaml"] if name == "base.yaml" else ["base.yaml", name]
     cli = build([arg for file in files for arg in ("--config", str(EXPERIMENTS / file))])
@@ -342,6 +385,11 @@ def test_shipped_experiments_build_the_papers_models(name):
     assert (round(report.paper_flops / 1e9, 3), report.params) == paper
     assert sum(p.numel() for p in cli.model.magnifier.parameters()) == paper[1]
     assert cli.plain_config()["model"]["arch"] == cli.model.arch.to_dict()
+
+
+def test_tiny_costs_a_tenth_of_the_proposed_model():
+    cli = build([arg for file in ("base.yaml", "tiny.yaml") for arg in ("--config", str(EXPERIMENTS / file))])
+    assert 0.9 < cost(cli.model.arch).paper_gflops / 0.9861 < 1.1
 
 
 def test_the_experiments_are_there():

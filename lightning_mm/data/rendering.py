@@ -20,7 +20,8 @@ from lightning_mm.data.degradation import degrade
 from lightning_mm.data.scenes import BLOB, HARMONICS, POLYGON
 
 _TEXELS_PER_PIXEL = 2.0
-# Pixels worked on at a time: on a processor as many as its cache holds, which at 384 px is 1.5 times as fast as all at once.
+# Pixels worked on at a time: on a processor few enough for its cache, which at 384 px is 1.5 times as fast as all at
+# once.
 _CHUNKS = {"outlines": {"cpu": 1 << 17, "cuda": 1 << 22}, "textures": {"cpu": 1 << 15, "cuda": 1 << 21}}
 
 

@@ -22,7 +22,9 @@ class Magnifier(nn.Module):
 
     Weights start from He et al. (2015): normal with variance 2 / fan_in before a ReLU and 1 / fan_in elsewhere,
     biases at zero, and the second convolution of each residual block divided by sqrt(depth of the decoder's body), so
-    that a deep body starts near the identity and 36 or 144 blocks train as steadily as 9.
+    that a deep body starts near the identity and 36 or 144 blocks train as steadily as 9. The last convolution is
+    divided by 10: frames start near grey. From frames of full contrast, the first steps push the few channels in front
+    of it below zero in a narrow network, and behind a ReLU they stay there.
 
     Args:
         config: The architecture; the paper's proposed model when left out.
@@ -120,6 +122,7 @@ class Magnifier(nn.Module):
             elif isinstance(module, ResidualBlock):
                 module.conv1.weight.data.mul_(math.sqrt(2.0))
                 module.conv2.weight.data.div_(math.sqrt(max(1, self.config.decoder_depth)))
+        self.decoder.out[-1].weight.data.div_(10.0)
 
 
 def padded_size(size: int, config: MagnifierConfig) -> int:

@@ -19,7 +19,7 @@ from lightning_mm.errors import InputError, one_line
 from lightning_mm.runs import fingerprint
 from lightning_mm.training import build
 
-PREFIXES = ("model.", "data.", "trainer.")
+PREFIXES = ("model.", "data.", "trainer.", "run.ema_decay")
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,24 @@ class SweepSpec:
         configs: Experiment files that every run starts from, merged left to right.
         settings: Dotted keys that hold for every run, references included: the budget.
         space: Dotted keys to search, each with an Optuna distribution (IntDistribution, FloatDistribution or
-            CategoricalDistribution with its arguments).
+            CategoricalDistribution with its arguments). Empty where only variants are compared.
         references: Experiment files of named models that are trained on the same budget, for comparison.
-        trials: Number of trials to reach.
+        variants: Named sets of dotted keys and values, such as the rows of an ablation, each trained on the budget of
+            the settings; they prevail over them.
+        seeds: Seeds that each variant is trained with.
+        trials: Number of trials to reach, where there is a space.
         sampler: "tpe", "nsga2" or "random".
         seed: Seed of the sampler.
     """
 
     name: str
     configs: list[Path]
-    space: dict[str, BaseDistribution]
+    space: dict[str, BaseDistribution] = field(default_factory=dict)
     description: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     references: dict[str, Path] = field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=lambda: [0])
     trials: int = 12
     sampler: Literal["tpe", "nsga2", "random"] = "tpe"
     seed: int = 0
@@ -53,15 +58,39 @@ class SweepSpec:
         """Refuse what can be seen to be wrong without building a model."""
         if not self.name or "/" in self.name or self.name.startswith("."):
             raise ValueError(f"name = {self.name!r}: must be usable as a directory's name")
-        if not self.space:
+        if not self.space and not self.variants:
             raise ValueError("space is empty: must hold at least one dotted key, such as model.arch.decoder_depth")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds = {self.seeds}: must be one or more different numbers")
         if self.trials < 1:
             raise ValueError(f"trials = {self.trials}: must be >= 1")
-        for key in (*self.space, *self.settings):
+        for name, keys in self.variants.items():
+            if "/" in name or name.startswith("."):
+                raise ValueError(f"variant '{name}': must be usable as a directory's name")
+        for key in (*self.space, *self.settings, *(key for keys in self.variants.values() for key in keys)):
             if not key.startswith(PREFIXES):
                 raise ValueError(f"{key}: no hyperparameter; keys begin with {', '.join(PREFIXES)}")
         if twice := self.space.keys() & self.settings.keys():
             raise ValueError(f"{min(twice)}: in both space and settings")
+
+    @property
+    def target(self) -> int:
+        """Trials to reach; 0 where nothing is searched."""
+        return self.trials if self.space else 0
+
+    def variant_runs(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and settings of each variant's runs, one per seed, which is in the name where there are several."""
+        several = len(self.seeds) > 1
+        return [
+            (f"{name}-seed{seed}" if several else name, {**keys, "data.seed": seed, "seed_everything": seed})
+            for seed in self.seeds
+            for name, keys in self.variants.items()
+        ]
+
+    @property
+    def runs(self) -> int:
+        """Runs in all."""
+        return len(self.references) + len(self.variants) * len(self.seeds) + self.target
 
     def digest(self) -> str:
         """Fingerprint of what makes trials comparable: configurations, settings and space; not the number of trials."""
@@ -91,6 +120,11 @@ class SweepSpec:
         """
         for name in self.references:
             build(self.arguments(directory, {}, name))
+        for name, keys in self.variants.items():
+            try:
+                build(self.arguments(directory, keys))
+            except InputError as error:
+                raise InputError(f"variant '{name}': {error}") from None
         first = {key: _ends(distribution)[0] for key, distribution in self.space.items()}
         for key, distribution in self.space.items():
             for value in _ends(distribution):

@@ -1,4 +1,4 @@
-"""Running a sweep: references first, then trials until the target is reached; safe to stop and to run again."""
+"""Running a sweep: references and variants, then trials until the target is reached; safe to stop and to run again."""
 
 import json
 import math
@@ -29,7 +29,8 @@ class Sweep:
 
     Attributes:
         spec: What is searched.
-        directory: Holds ``study.db``, ``sweep.json``, ``references/NAME`` and ``trials/NUMBER``.
+        directory: Holds ``study.db``, ``sweep.json``, ``references/NAME``, ``variants/NAME`` and
+            ``trials/NUMBER``.
         storage: Database URL.
         announce: Called with a line of text when a run begins and ends.
     """
@@ -50,10 +51,14 @@ class Sweep:
             Interrupted: Stopped by the user; running again continues.
         """
         study = self._study()
-        total = len(self.spec.references) + self.spec.trials
+        total = self.spec.runs
         done = 0
         for name in self.spec.references:
-            self._reference(name)
+            self._named("reference", name, {}, name)
+            done += 1
+            progress(done, total)
+        for name, overrides in self.spec.variant_runs():
+            self._named("variant", name, overrides)
             done += 1
             progress(done, total)
         finished = self._finished(study)
@@ -63,10 +68,10 @@ class Sweep:
             self._write_state(study)
             count = self._finished(study)
             progress(done + count, total)
-            if count >= self.spec.trials:
+            if count >= self.spec.target:
                 study.stop()
 
-        if finished < self.spec.trials:
+        if finished < self.spec.target:
             study.optimize(self._objective, callbacks=[after], catch=(TrainingDivergedError, torch.OutOfMemoryError))
         self._write_state(study)
 
@@ -107,10 +112,10 @@ class Sweep:
         study.set_user_attr("digest", digest)
         return study
 
-    def _reference(self, name: str) -> None:
-        run_dir = self.directory / "references" / name
-        results = fit(self.spec.arguments(run_dir, {}, name) + _QUIET, role="reference")
-        self.announce(f"reference {name}: SSIM {results.metrics['ssim']:.4f}")
+    def _named(self, role: str, name: str, overrides: dict[str, Any], reference: str | None = None) -> None:
+        run_dir = self.directory / f"{role}s" / name
+        results = fit(self.spec.arguments(run_dir, overrides, reference) + _QUIET, role=role, overrides=overrides)
+        self.announce(f"{role} {name}: SSIM {results.metrics['ssim']:.4f}")
 
     def _objective(self, trial: Trial) -> tuple[float, float]:
         overrides = self.spec.suggest(trial)
@@ -156,7 +161,7 @@ class Sweep:
         state: dict[str, Any] = {
             "name": self.spec.name,
             "description": self.spec.description,
-            "target_trials": self.spec.trials,
+            "target_trials": self.spec.target,
             "counts": counts,
             "failures": failures,
             "storage": self.storage,

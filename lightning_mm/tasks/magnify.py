@@ -67,8 +67,8 @@ class MagnifyTask(L.LightningModule):
         optim: Optimiser and schedule.
         lpips: Network of the LPIPS metric in validation, or "off". The paper uses "vgg". Where its weights cannot be
             had, the metric is reported as absent with the reason.
-        compile: Compile encoder, manipulator and decoder with ``torch.compile``, in place: names in checkpoints stay. Meant
-            for GPUs; on a processor it is slower than without (1.6 times on two cores of an AMD EPYC, torch 2.13).
+        compile: Compile encoder, manipulator and decoder with ``torch.compile``, in place: names in checkpoints stay.
+            Meant for GPUs; on a processor a step takes longer (1.6 times, two cores of an AMD EPYC, torch 2.13).
     """
 
     def __init__(

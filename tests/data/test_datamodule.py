@@ -307,7 +307,7 @@ def test_validation_identity_tells_what_is_shown():
         "height": 32,
         "width": 32,
     }
-    others = [{"val_pairs": 6}, {"val_size": 48}, {"scenes": SceneConfig(max_alpha=50.0)}, {"texture_size": 128}]
+    others = [{"val_pairs": 6}, {"val_size": 48}, {"val_scenes": SceneConfig(max_alpha=50.0)}, {"texture_size": 128}]
     digests = [module_of("validate", **other).validation_identity()["digest"] for other in others]
     assert len({identity["digest"], *digests}) == 5
     same = PairDataModule(size=32, batch_size=3, textures=9, texture_size=64, val_pairs=5)

@@ -296,10 +296,10 @@ def test_a_scene_does_not_depend_on_the_rest_of_the_batch():
         assert (alone.frame_a[0] != batch.frame_a[index]).double().mean() < 1e-3
 
 
-def test_reading_textures_in_parts_changes_nothing(monkeypatch):
+def test_rendering_in_parts_changes_nothing(monkeypatch):
     scenes, bank = drawn(range(3))
     expected = render(scenes, bank, 64, scenes["alpha"])
-    monkeypatch.setattr(rendering, "_CHUNK", 1000)
+    monkeypatch.setattr(rendering, "_chunk", lambda work, device: {"outlines": 1000, "textures": 700}[work])
     for part, whole in zip(render(scenes, bank, 64, scenes["alpha"]), expected, strict=True):
         torch.testing.assert_close(part, whole, rtol=0, atol=1e-6)
 

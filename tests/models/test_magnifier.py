@@ -333,7 +333,7 @@ GAINS = [
             "decoder.body.8.conv2": 1 / 9,
             "decoder.up.0.1": 2,
             "decoder.out.0": 2,
-            "decoder.out.2": 1,
+            "decoder.out.2": 1 / 100,
         },
         id="baseline",
     ),

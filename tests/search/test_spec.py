@@ -117,5 +117,54 @@ def test_shipped_sweeps_are_valid_and_their_references_are_the_papers(path, monk
     assert yaml.safe_load(path.read_text())["name"] == path.stem
     spec.check(tmp_path / "check")
     archs = {name: build(spec.arguments(tmp_path, {}, name)).model.arch for name in spec.references}
-    assert archs == {"proposed": MagnifierConfig.proposed(), "baseline": MagnifierConfig.baseline()}
-    assert round(cost(archs["proposed"]).paper_gflops, 3) == 9.861
+    papers = {"proposed": MagnifierConfig.proposed(), "baseline": MagnifierConfig.baseline()}
+    assert archs == {name: papers[name] for name in spec.references}
+    assert spec.space.keys() == set() or archs == papers, "a search is compared with the paper's models"
+
+
+def test_candidates_for_tiny_cost_a_tenth_of_the_proposed_model(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    spec = read_spec(ROOT / "sweeps/tiny.yaml")
+    costs = [cost(build(spec.arguments(tmp_path, keys)).model.arch).paper_gflops for keys in spec.variants.values()]
+    tenth = cost(MagnifierConfig.proposed()).paper_gflops / 10
+    assert len(costs) >= 4
+    assert all(0.9 * tenth < found < 1.1 * tenth for found in costs)
+
+
+def test_variants_are_run_with_every_seed_and_prevail_over_settings(content, write, tmp_path):
+    content |= {"variants": {"wide": {"model.arch.decoder_channels": 6}, "plain": {}}, "seeds": [3, 5]}
+    spec = read_spec(write(content))
+    runs = spec.variant_runs()
+    assert [name for name, _ in runs] == ["plain-seed3", "wide-seed3", "plain-seed5", "wide-seed5"]
+    built = [build(spec.arguments(tmp_path, keys)) for _, keys in runs]
+    assert [(cli.model.arch.decoder_channels, cli.datamodule.seed) for cli in built] == [(4, 3), (6, 3), (4, 5), (6, 5)]
+    assert spec.runs == 1 + 4 + 3
+
+
+def test_a_sweep_of_variants_needs_no_space(content, write):
+    del content["space"]
+    with pytest.raises(InputError, match="space is empty"):
+        read_spec(write(content))
+    content["variants"] = {"plain": {}}
+    spec = read_spec(write(content))
+    assert (spec.target, spec.runs, spec.variant_runs()[0][0]) == (0, 2, "plain")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variants": {"a/b": {}}}, "variant 'a/b'"),
+        ({"variants": {"x": {"run.dir": "y"}}}, "run.dir: no hyperparameter"),
+        ({"seeds": [1, 1]}, r"seeds = \[1, 1\]"),
+        ({"seeds": []}, "seeds"),
+    ],
+)
+def test_wrong_variants_are_refused(content, write, change, message):
+    with pytest.raises(InputError, match=message):
+        read_spec(write(content | change))
+
+
+def test_a_variant_that_cannot_be_built_is_named(content, write, tmp_path):
+    content["variants"] = {"odd": {"model.arch.encoder_channels": 5}}
+    with pytest.raises(InputError, match=r"variant 'odd'.*encoder_channels = 5"):
+        read_spec(write(content)).check(tmp_path / "check")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import optuna
 import pytest
@@ -77,6 +78,36 @@ def test_progress_counts_references_and_trials(content, write, tmp_path, fake_fi
     seen = []
     make(content, write, tmp_path).run(lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_variants_are_trained_in_directories_of_their_own(content, write, tmp_path, fake_fit):
+    del content["space"]
+    variants = {"a": {"model.arch.decoder_depth": 2}, "b": {"model.arch.decoder_depth": 5}}
+    seen = []
+    sweep = make(content | {"variants": variants}, write, tmp_path)
+    sweep.run(lambda done, total: seen.append((done, total)))
+    assert [(role, keys.get("model.arch.decoder_depth")) for role, keys, _ in fake_fit.runs] == [
+        ("reference", None),
+        ("variant", 2),
+        ("variant", 5),
+    ]
+    directories = [Path(arg.split("=", 1)[1]) for _, _, args in fake_fit.runs for arg in args if "run.dir=" in arg]
+    assert [path.relative_to(sweep.directory).as_posix() for path in directories] == [
+        "references/proposed",
+        "variants/a",
+        "variants/b",
+    ]
+    assert seen[-1] == (3, 3)
+
+
+def test_settings_of_the_command_line_prevail(content, write, tmp_path):
+    directory = tmp_path / "runs"
+    content |= {"variants": {"plain": {}}, "references": {}}
+    del content["space"]
+    settings = json.dumps({"data.val_pairs": 3})
+    assert main(["sweep", str(write(content)), "--dir", str(directory), "--settings", settings]) == 0
+    found = Results.read(directory / "variants/plain")
+    assert (found.role, found.validation["pairs"]) == ("variant", 3)
 
 
 def test_divergence_fails_the_trial_with_a_reason_and_not_the_sweep(content, write, tmp_path, fake_fit):

@@ -247,3 +247,37 @@ def test_forward_is_the_magnifier(task):
     batch = pairs()
     args = (batch.frame_a, batch.frame_b, batch.alpha)
     assert torch.equal(task(*args), task.magnifier(*args))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(("algorithm", "limit"), [("norm", 1e-3), ("value", 1e-5), (None, 1e-3)])
+def test_gradients_are_clipped(precision, algorithm, limit, tmp_path, monkeypatch):
+    """Also for the fused optimiser in mixed precision, which the Trainer's own clipping refuses."""
+    torch.manual_seed(0)
+    task = MagnifyTask(ARCH)
+    seen = []
+    original = task.configure_gradient_clipping
+
+    def clip(optimizer, *args, **kwargs):
+        original(optimizer, *args, **kwargs)
+        assert optimizer.defaults["fused"]
+        seen.append(torch.cat([p.grad.flatten() for p in task.magnifier.parameters()]))
+
+    monkeypatch.setattr(task, "configure_gradient_clipping", clip)
+    options = {"gradient_clip_val": limit, "gradient_clip_algorithm": algorithm, "precision": precision}
+    fitting = trainer(tmp_path, max_steps=2, **options)
+    fitting.fit(task, loader([pairs(), pairs(seed=1)]), loader([pairs()]))
+    assert len(seen) == 2
+    for gradient in seen:
+        reached = gradient.abs().max() if algorithm == "value" else gradient.norm()
+        assert reached.item() == pytest.approx(limit, rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # of torch.compile itself
+def test_compiled_parts_keep_their_names_and_their_function():
+    torch.manual_seed(0)
+    plain = MagnifyTask(ARCH)
+    compiled = MagnifyTask(ARCH, compile=True)
+    compiled.load_state_dict(plain.state_dict())
+    assert all(part._compiled_call_impl is not None for part in compiled.magnifier.children())
+    assert all(part._compiled_call_impl is None for part in plain.magnifier.children())

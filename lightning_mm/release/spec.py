@@ -1,0 +1,71 @@
+"""Which weights ship and how they are trained, as data read from a YAML file of ``experiments/``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+
+from lightning_mm.errors import InputError, one_line
+from lightning_mm.weights import SHIPPED
+
+
+@dataclass(frozen=True)
+class ReleaseSpec:
+    """The weights that ship.
+
+    Args:
+        models: Name of each model, and the experiment files that it is trained with, merged left to right.
+        cpu: Experiment files that are merged behind those where there is no GPU.
+        settings: Dotted keys for every stretch of training.
+        descriptions: What each model is, in a sentence.
+        data: What they are trained on besides procedural textures, where photos are given.
+        licence: Terms under which the files may be used.
+    """
+
+    models: dict[str, list[Path]]
+    cpu: list[Path]
+    descriptions: dict[str, str]
+    data: str
+    licence: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse names that are not those of weights that ship."""
+        for name in self.models:
+            if name not in SHIPPED:
+                raise ValueError(f"models: no weights named '{name}' ship; accepted: {', '.join(SHIPPED)}")
+            if name not in self.descriptions:
+                raise ValueError(f"descriptions: lacks '{name}'")
+
+    def arguments(self, name: str, run_dir: Path, weights: Path | None, photos: Path | None) -> list[str]:
+        """Arguments of ``fit`` for one stretch of training.
+
+        Args:
+            name: The model.
+            run_dir: Directory of the stretch.
+            weights: File to start from, if any.
+            photos: Folder of photos to texture scenes with, if any.
+        """
+        files = [*self.models[name], *([] if torch.cuda.is_available() else self.cpu)]
+        values = {**self.settings, "run.dir": run_dir, "run.weights": weights, "data.photos": photos}
+        given = [f"--{key}={value}" for key, value in values.items() if value is not None]
+        return [arg for file in files for arg in ("--config", str(file))] + given
+
+
+def read_release(path: Path) -> ReleaseSpec:
+    """Read the YAML file.
+
+    Raises:
+        InputError: The file is missing, a key is unknown, or a value is wrong.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the one that ships is experiments/weights.yaml")
+    parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
+    parser.add_class_arguments(ReleaseSpec, nested_key=None)
+    try:
+        parsed = parser.instantiate(parser.parse_path(str(path)))
+        return ReleaseSpec(**{name: getattr(parsed, name) for name in ReleaseSpec.__dataclass_fields__})
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: {one_line(error)}") from None
