@@ -104,6 +104,20 @@ def measure(args: list[str]) -> None:
     _call(measure, "measure", args)
 
 
+def evaluate(args: list[str]) -> None:
+    """Judge weights by fixed protocols: validation sets, subpixel and noise tests."""
+    from lightning_mm.evaluation.command import evaluate
+
+    _call(evaluate, "evaluate", args)
+
+
+def release(args: list[str]) -> None:
+    """Train the weights that ship a stretch further, measure and write them."""
+    from lightning_mm.release.command import release
+
+    _call(release, "release", args)
+
+
 def sweep(args: list[str]) -> None:
     """Search architectures with Optuna and write a report."""
     from lightning_mm.search.command import sweep
@@ -134,6 +148,8 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "weights": weights,
     "convert": convert,
     "measure": measure,
+    "evaluate": evaluate,
+    "release": release,
     "sweep": sweep,
     "report": report,
     "benchmark": benchmark,

@@ -41,7 +41,7 @@ class PairDataModule(L.LightningDataModule):
         textures: Procedural textures to draw layers from; 0 for photos alone.
         texture_size: Their side in texels, two per pixel.
         photos: Folder of photos to texture training scenes with, searched in depth.
-        echo: Times that each rendered scene is shown in training, turned or mirrored, with fresh noise; see ``data.echo``.
+        echo: Times that each rendered scene is shown in training, turned or mirrored, with fresh noise (``data.echo``).
         shot_noise: Largest shot-noise strength of training inputs (Oh et al.: 0.3). Validation inputs have none.
         val_size: Side of the validation frames; ``size`` when left out.
         val_pairs: Number of validation pairs; 64 synthetic ones, or the last 5,000 of the data set, when left out.
@@ -157,6 +157,17 @@ class PairDataModule(L.LightningDataModule):
         source = "photos" if self.val_photos else "procedural textures"
         identity = {"name": f"synthetic pairs, {source}", "pairs": self.val_pairs}
         return identity | {"height": self.val_size, "width": self.val_size, "digest": fingerprint(shown)}
+
+    def validation_scenes(self) -> tuple[SceneSampler, TextureBank]:
+        """The sampler and the textures of synthetic validation scenes, for tests that change how these move.
+
+        Raises:
+            ValueError: The validation pairs are a stored data set.
+        """
+        self.setup("validate")
+        if not isinstance(self._val, SceneDataset):
+            raise ValueError("the validation pairs are stored, not rendered")
+        return self._val.sampler, self._banks["val"]
 
     def _scenes(self, split: str) -> "SceneDataset":
         validation = split == "val"

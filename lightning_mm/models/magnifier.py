@@ -122,7 +122,9 @@ class Magnifier(nn.Module):
             elif isinstance(module, ResidualBlock):
                 module.conv1.weight.data.mul_(math.sqrt(2.0))
                 module.conv2.weight.data.div_(math.sqrt(max(1, self.config.decoder_depth)))
-        self.decoder.out[-1].weight.data.div_(10.0)
+        last = self.decoder.out[-1]
+        assert isinstance(last, nn.Conv2d)
+        last.weight.data.div_(10.0)
 
 
 def padded_size(size: int, config: MagnifierConfig) -> int:

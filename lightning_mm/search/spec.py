@@ -64,7 +64,7 @@ class SweepSpec:
             raise ValueError(f"seeds = {self.seeds}: must be one or more different numbers")
         if self.trials < 1:
             raise ValueError(f"trials = {self.trials}: must be >= 1")
-        for name, keys in self.variants.items():
+        for name in self.variants:
             if "/" in name or name.startswith("."):
                 raise ValueError(f"variant '{name}': must be usable as a directory's name")
         for key in (*self.space, *self.settings, *(key for keys in self.variants.values() for key in keys)):

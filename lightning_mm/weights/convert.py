@@ -102,10 +102,10 @@ def rename(port: Mapping[str, Any], arch: MagnifierConfig, source: str) -> dict[
     names = {name: _port_name(name) for name in own}
     for name in names.values():
         if name not in port:
-            raise InputError(f"{source}: lacks the weight '{name}' of {PORT}; {ACCEPTED}")
+            raise InputError(f"{source}: lacks the weight '{name}'; {ACCEPTED}")
     for name in port:
         if name not in names.values():
-            raise InputError(f"{source}: has the weight {name!r}, which {PORT} has not; {ACCEPTED}")
+            raise InputError(f"{source}: has the weight {name!r}, which the port has not; {ACCEPTED}")
     for name, port_name in names.items():
         value, shape = port[port_name], tuple(own[name].shape)
         if not isinstance(value, Tensor):
@@ -143,7 +143,7 @@ def _read(path: Path) -> tuple[Any, str]:
             raise InputError(
                 f"{path}: holds more than tensors ({named}); reading it could run code; {remedy}"
             ) from None
-        reason = type(error).__name__ if isinstance(error, pickle.UnpicklingError) else first_line(error)[:120]
+        reason = first_line(error)[:120] if isinstance(error, RuntimeError) else type(error).__name__
         raise InputError(f"{path}: not a file of torch.save, or damaged ({reason}); {ACCEPTED}") from None
     return content, hashlib.sha256(data).hexdigest()
 
@@ -157,7 +157,7 @@ def _find_state(content: Any, path: Path) -> dict[str, Any]:
     if len(found) > 1:
         keys = ", ".join(map(repr, found))
         raise InputError(f"{path}: holds weights more than once, as {keys}; save those you mean alone")
-    if without_bias and not found:
+    if without_bias and (not found or found == without_bias):
         reasons = "has no biases, two layers fewer, and pads its stride-2 convolutions on other sides"
         raise InputError(f"{path}: weights without biases. The TensorFlow original {reasons}; {ACCEPTED}")
     if not found:

@@ -59,7 +59,7 @@ class WeightsInfo:
             self._require(name, isinstance(getattr(self, name), str), "a text")
         self._require("log", isinstance(self.log, list) and _all_dicts(self.log), "a list of mappings")
         parts = {"identity", "definitions", "methods"}
-        sets = list(self.metrics.values()) if isinstance(self.metrics, dict) else [None]
+        sets: list[Any] = list(self.metrics.values()) if isinstance(self.metrics, dict) else [None]
         fine = _all_dicts(sets) and all(one.keys() == parts and _all_dicts(list(one.values())) for one in sets)
         self._require("metrics", fine, f"a mapping of validation sets to {', '.join(sorted(parts))}, mappings each")
 
@@ -176,7 +176,7 @@ def tensors_digest(state: dict[str, Tensor]) -> str:
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
         found.update(json.dumps([name, str(value.dtype).removeprefix("torch."), list(value.shape)]).encode() + b"\n")
-        found.update(value.reshape(-1).view(torch.uint8).numpy())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 

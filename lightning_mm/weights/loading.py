@@ -58,7 +58,7 @@ def locate(source: str | Path) -> Path:
         InputError: No such name, a path of another kind, or a shipped file is missing or damaged.
     """
     text, path = str(source), Path(source)
-    if path.name == text and not path.suffix or not text:
+    if (path.name == text and not path.suffix) or not text:
         if text not in SHIPPED:
             raise InputError(f"weights = '{text}': no weights of that name; accepted: {ACCEPTED}")
         path = DIRECTORY / f"{text}{SUFFIX}"

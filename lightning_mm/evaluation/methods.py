@@ -1,0 +1,61 @@
+"""What is judged: magnifiers, and methods that need no training, as functions of two frames and a factor."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightning_mm.classical.linear import magnify_linear
+from lightning_mm.errors import InputError
+from lightning_mm.models import Magnifier
+from lightning_mm.weights import load_magnifier
+
+Method = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Frames A and B, (B, 3, H, W) in [-1, 1], and total motion factors (B,) to magnified frames."""
+
+FRAME_B, LINEAR = "frame_b", "linear_eulerian"
+
+
+def return_frame_b(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
+    """The floor: no magnification at all."""
+    return frame_b
+
+
+def methods(sources: list[str], device: torch.device) -> dict[str, Method]:
+    """The magnifiers, and beside them "return frame B" and linear Eulerian magnification.
+
+    Args:
+        sources: Weights, each as of ``load_magnifier``.
+        device: Where magnifiers run, in float32.
+
+    Returns:
+        Methods by name: a source that ships by its name, a file by its path.
+
+    Raises:
+        InputError: A source is unusable or named twice.
+    """
+    found: dict[str, Method] = {}
+    for source in sources:
+        if source in found:
+            raise InputError(f"weights: '{source}' is named twice")
+        found[source] = magnifying(load_magnifier(source).to(device))
+    return {**found, FRAME_B: return_frame_b, LINEAR: magnify_linear}
+
+
+def magnifying(magnifier: Magnifier) -> Method:
+    """A magnifier as a method."""
+    magnifier = magnifier.eval()
+
+    def method(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
+        return magnifier(frame_a, frame_b, alpha)
+
+    return method
+
+
+def title(name: str) -> str:
+    """A method's name for tables: that of the run for a checkpoint, the file's for a file."""
+    path = Path(name)
+    if path.suffix == ".ckpt":
+        return path.parent.parent.name or path.stem
+    return path.stem if path.suffix else {FRAME_B: "return frame B", LINEAR: "linear Eulerian"}.get(name, name)

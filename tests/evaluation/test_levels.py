@@ -1,0 +1,93 @@
+"""Subpixel and noise tests: that scenes move and are disturbed as the levels say."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from lightning_mm.data.rendering import displaced, render_clean
+from lightning_mm.evaluation import levels
+from lightning_mm.evaluation.levels import Level, curve, level_pairs, moved_by
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def scenes_and_bank(small_set):
+    return small_set.validation_scenes()
+
+
+def batch(sampler, count=6):
+    return default_collate([sampler(index) for index in range(count)])
+
+
+def test_levels_are_the_published_ones():
+    motions = [level.motion for level in levels.subpixel_levels()]
+    assert np.round(motions, 2).tolist() == [
+        *(0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.79, 1.0),
+    ]
+    noise = levels.noise_levels(0.05)
+    assert (len(noise), noise[0].noise, noise[-1].noise) == (21, pytest.approx(0.01), pytest.approx(100.0))
+    assert noise[6].noise == pytest.approx(0.158, abs=5e-4)
+    assert {level.alpha for level in noise} == {pytest.approx(200.0)}
+    assert [level.alpha for level in levels.noise_levels(5.0)][0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("motion", [0.04, 1.0, 5.0])
+def test_every_layer_moves_by_the_level(scenes_and_bank, motion):
+    sampler, _ = scenes_and_bank
+    scenes = moved_by(batch(sampler), Level(motion))
+    count, layers = scenes["texture"].shape
+    layer = torch.arange(count * layers)
+    pixel = torch.randint(0, SIZE, (count * layers, 2), generator=torch.Generator().manual_seed(0))
+    at = {lam: displaced(scenes, pixel, layer, torch.full((count,), lam)) for lam in (0.0, 1.0)}
+    moved = (at[0.0] - at[1.0]).double()
+    np.testing.assert_allclose(moved.norm(dim=1), motion, rtol=0, atol=1e-5)
+    target = (at[0.0] - displaced(scenes, pixel, layer, scenes["alpha"])).double()
+    np.testing.assert_allclose(target.norm(dim=1), 10.0, rtol=1e-4)
+    directions = torch.atan2(moved[:, 0], moved[:, 1])
+    assert directions.std() > math.pi / 3, "directions of their own"
+
+
+def test_frame_b_has_the_colours_of_frame_a(scenes_and_bank):
+    sampler, bank = scenes_and_bank
+    clean = render_clean(moved_by(batch(sampler), Level(0.5)), bank, SIZE)
+    assert torch.equal(clean.frame_b, clean.frame_c)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.5])
+def test_noise_has_the_stated_deviation_and_the_target_has_none(scenes_and_bank, noise):
+    sampler, bank = scenes_and_bank
+    clean = render_clean(moved_by(batch(sampler), Level(5.0, noise)), bank, SIZE)
+    (pairs,) = level_pairs(Level(5.0, noise), sampler, bank, 6, batch_size=6)
+    assert torch.equal(pairs.target, clean.target)
+    for noisy, exact in ((pairs.frame_a, clean.frame_a), (pairs.frame_b, clean.frame_b)):
+        intensity, change = (exact.double() + 1) * 127.5, (noisy - exact).double() * 127.5
+        inside = (intensity > 60) & (intensity < 200)  # where nothing is cut off at black or white
+        rounding = 1 / 6  # variance of stochastic rounding, averaged over fractions
+        scaled = change[inside] / torch.sqrt(noise**2 * intensity[inside] + rounding)
+        assert scaled.std().item() == pytest.approx(1.0, abs=0.03)
+        assert abs(scaled.mean().item()) < 0.03
+        assert torch.equal(noisy.double() * 127.5 + 127.5, (noisy.double() * 127.5 + 127.5).round())
+
+
+def test_the_oracle_is_near_one_at_every_level_and_a_copy_is_the_floor(scenes_and_bank, copying):
+    sampler, bank = scenes_and_bank
+    points = [Level(0.1), Level(0.05, 10.0), Level(5.0, 100.0)]
+    answers = iter([pairs.target for level in points for pairs in level_pairs(level, sampler, bank, 3, 2)])
+    methods = {**copying, "oracle": lambda a, b, alpha: next(answers)}
+    rows = curve(methods, points, sampler, bank, samples=3, batch_size=2)
+    by = {(row["method"], row["motion"], row["noise"]): row["ssim"] for row in rows}
+    for level in points:
+        assert by["oracle", level.motion, level.noise] == pytest.approx(1.0, abs=1e-6)
+        assert by["copy", level.motion, level.noise] == by["frame_b", level.motion, level.noise] < 0.98
+    assert {row["samples"] for row in rows} == {3}
+    assert [row["alpha"] for row in rows][::3] == pytest.approx([100.0, 200.0, 2.0])
+
+
+def test_two_evaluations_are_equal(scenes_and_bank, copying):
+    sampler, bank = scenes_and_bank
+    first, second = (curve(copying, [Level(0.05, 1.0)], sampler, bank, samples=2) for _ in range(2))
+    assert first == second
