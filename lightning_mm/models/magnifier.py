@@ -20,11 +20,13 @@ class Magnifier(nn.Module):
     the output is cropped back. The encoder and the manipulator always compute in float32, also under autocast: at
     0.01 px of motion the difference of two shape representations lies below the resolution of half precision.
 
-    Weights start from He et al. (2015): normal with variance 2 / fan_in before a ReLU and 1 / fan_in elsewhere,
-    biases at zero, and the second convolution of each residual block divided by sqrt(depth of the decoder's body), so
-    that a deep body starts near the identity and 36 or 144 blocks train as steadily as 9. The last convolution is
-    divided by 10: frames start near grey. From frames of full contrast, the first steps push the few channels in front
-    of it below zero in a narrow network, and behind a ReLU they stay there.
+    Weights start from He et al. (2015): normal with variance 2 / fan_in before a ReLU and 1 / fan_in elsewhere, biases
+    at zero, with three exceptions. The second convolution of each residual block is zero, so that a body of any depth
+    starts as the identity. So is the convolution behind the factor alpha in the manipulator: what is amplified is
+    noise at first, up to a hundredfold, and a decoder that learns to ignore it unlearns that slowly; from zero the
+    network draws frame B first and then learns to move it. The decoder's last convolution is divided by 10, and the
+    biases in front of its ReLUs are 1/2: frames start near grey and units start alive, where in a narrow network the
+    first steps would else push channels below zero for ever.
 
     Args:
         config: The architecture; the paper's proposed model when left out.
@@ -114,16 +116,19 @@ class Magnifier(nn.Module):
                 fan_in = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
                 nn.init.normal_(module.weight, std=math.sqrt(1.0 / fan_in))
                 nn.init.zeros_(_bias(module))
-        for module in self.modules():
+        for name, module in self.named_modules():
             if isinstance(module, nn.Sequential):
                 for layer, following in zip(module, list(module)[1:], strict=False):
                     if isinstance(layer, nn.Conv2d) and isinstance(following, nn.ReLU):
                         layer.weight.data.mul_(math.sqrt(2.0))
+                        _bias(layer).data.fill_(0.5 if name.startswith("decoder.") else 0.0)
             elif isinstance(module, ResidualBlock):
                 module.conv1.weight.data.mul_(math.sqrt(2.0))
-                module.conv2.weight.data.div_(math.sqrt(max(1, self.config.decoder_depth)))
-        last = self.decoder.out[-1]
+                nn.init.zeros_(module.conv2.weight)
+        amplified, last = self.manipulator.transform[0], self.decoder.out[-1]
+        assert isinstance(amplified, nn.Conv2d)
         assert isinstance(last, nn.Conv2d)
+        nn.init.zeros_(amplified.weight)
         last.weight.data.div_(10.0)
 
 

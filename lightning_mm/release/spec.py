@@ -39,7 +39,7 @@ class ReleaseSpec:
             if name not in self.descriptions:
                 raise ValueError(f"descriptions: lacks '{name}'")
 
-    def arguments(self, name: str, run_dir: Path, weights: Path | None, photos: Path | None) -> list[str]:
+    def arguments(self, name: str, run_dir: Path, weights: Path | None, photos: Path | None, seed: int) -> list[str]:
         """Arguments of ``fit`` for one stretch of training.
 
         Args:
@@ -47,9 +47,11 @@ class ReleaseSpec:
             run_dir: Directory of the stretch.
             weights: File to start from, if any.
             photos: Folder of photos to texture scenes with, if any.
+            seed: Of the stretch, so that none sees the samples of another.
         """
         files = [*self.models[name], *([] if torch.cuda.is_available() else self.cpu)]
-        values = {**self.settings, "run.dir": run_dir, "run.weights": weights, "data.photos": photos}
+        values = {"data.seed": seed, "seed_everything": seed, **self.settings}
+        values |= {"run.dir": run_dir, "run.weights": weights, "data.photos": photos}
         given = [f"--{key}={value}" for key, value in values.items() if value is not None]
         return [arg for file in files for arg in ("--config", str(file))] + given
 

@@ -44,7 +44,7 @@ def train_stretch(spec: ReleaseSpec, name: str, file: Path, runs: Path, photos: 
     """
     before = read_weights(file).info.log if file.exists() else []
     run_dir = runs / f"{name}-{len(before) + 1}"
-    arguments = spec.arguments(name, run_dir, file if before else None, photos)
+    arguments = spec.arguments(name, run_dir, file if before else None, photos, seed=len(before))
     results = fit([*arguments, "--trainer.enable_progress_bar=false"])
     return Stretch(run_dir / LAST, [*before, log_entry(results, before, photos)])
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import pytest
 import torch
@@ -315,22 +316,22 @@ def test_linearity_of_the_encoder(encoder):
         assert encoder != "residual" or error > 0.05
 
 
-# Gain = variance x fan_in: 2 before a ReLU, 1 elsewhere, 1 / d_D for the second convolution of a residual block.
+# Gain = variance x fan_in: 2 before a ReLU, 1 elsewhere; 0 where nothing is to happen at first.
 GAINS = [
     pytest.param(
         MagnifierConfig.baseline(),
         {
             "encoder.common.2": 2,
             "encoder.common.4.0.conv1": 2,
-            "encoder.common.4.0.conv2": 1 / 9,
+            "encoder.common.4.0.conv2": 0,
             "encoder.texture.0": 2,
             "encoder.shape.0": 2,
             "manipulator.difference.0": 2,
-            "manipulator.transform.0": 1,
-            "manipulator.transform.1.conv2": 1 / 9,
+            "manipulator.transform.0": 0,
+            "manipulator.transform.1.conv2": 0,
             "decoder.texture_up.1": 2,
             "decoder.body.0.conv1": 2,
-            "decoder.body.8.conv2": 1 / 9,
+            "decoder.body.8.conv2": 0,
             "decoder.up.0.1": 2,
             "decoder.out.0": 2,
             "decoder.out.2": 1 / 100,
@@ -347,7 +348,8 @@ GAINS = [
             "decoder.down.0": 2,
             "decoder.project_in": 1,
             "decoder.body.35.conv1": 2,
-            "decoder.body.35.conv2": 1 / 36,
+            "decoder.body.35.conv2": 0,
+            "manipulator.transform.0": 0,
             "decoder.project_out": 1,
             "decoder.up.1.1": 2,
         },
@@ -355,7 +357,7 @@ GAINS = [
     ),
     pytest.param(
         MagnifierConfig(encoder="linear_single", encoder_channels=32, decoder_depth=0, manipulator_block=True),
-        {"encoder.common": 1, "decoder.texture_up.0": 2, "manipulator.transform.1.conv2": 1},
+        {"encoder.common": 1, "decoder.texture_up.0": 2, "manipulator.transform.1.conv2": 0},
         id="single, no body",
     ),
 ]
@@ -372,7 +374,21 @@ def test_initialisation_is_as_documented(config, gains):
         assert five_sigma < 0.06
         assert weight.std().item() == pytest.approx(expected, rel=five_sigma), name
         assert abs(weight.mean().item()) < 5 * expected / math.sqrt(weight.numel()), name
-    assert all(torch.count_nonzero(p) == 0 for name, p in magnifier.named_parameters() if name.endswith("bias"))
+    in_front_of_relu = r"decoder\.(texture_up\.[01]|down\.\d|up\.\d\.1|out\.0)\.bias"
+    for name, parameter in magnifier.named_parameters():
+        if name.endswith("bias"):
+            assert parameter.unique().tolist() == [0.5 if re.fullmatch(in_front_of_relu, name) else 0.0], name
+
+
+@pytest.mark.parametrize("config", [MagnifierConfig.proposed(), MagnifierConfig.baseline()], ids=["linear", "residual"])
+def test_a_new_network_draws_the_same_whatever_alpha_and_a_body_that_does_nothing(config):
+    torch.manual_seed(0)
+    magnifier = Magnifier(config)
+    a, b = frames(1, 3, 24, 32), frames(1, 3, 24, 32, seed=2)
+    with torch.no_grad():
+        assert torch.equal(magnifier(a, b, 50.0), magnifier(b, b, 1.0))
+        x = torch.randn(1, config.decoder_channels, 8, 8)
+        assert torch.equal(magnifier.decoder.body(x), x)
 
 
 def test_residual_scale_of_a_block():

@@ -1,0 +1,227 @@
+"""Making the weights that ship: stretch after stretch, interrupted, made worse, measured again; on tiny networks."""
+
+import functools
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from lightning_mm.cli import EXIT_INTERRUPTED, main
+from lightning_mm.errors import InputError
+from lightning_mm.evaluation import sets
+from lightning_mm.models import MagnifierConfig
+from lightning_mm.release.command import release
+from lightning_mm.release.spec import read_release
+from lightning_mm.tasks.magnify import MagnifyTask
+from lightning_mm.weights import SHIPPED, load_magnifier, read_magnifier, read_weights
+
+ROOT = Path(__file__).parents[2]
+BASE = {
+    "run": {"ema_decay": 0.9},
+    "model": {
+        "arch": {"encoder_channels": 2, "decoder_depth": 1, "decoder_channels": 4},
+        "optim": {"lr": 1e-3},
+    },
+    "data": {"size": 16, "batch_size": 2, "epoch_samples": 4, "textures": 2, "texture_size": 64, "val_pairs": 1},
+    "trainer": {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 1},
+}
+SPEC = {
+    "models": {"tiny": ["base.yaml"], "proposed": ["base.yaml", "deeper.yaml"]},
+    "cpu": [],
+    "descriptions": {"tiny": "for tests", "proposed": "a deeper one"},
+    "data": "procedural textures and photos",
+    "licence": "none",
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a specification, in which the fixed validation sets are small."""
+    monkeypatch.chdir(tmp_path)
+    small = functools.partial(sets.validation_set, pairs=2, size=32)
+    monkeypatch.setattr("lightning_mm.release.measure.sets.validation_set", small)
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
+    (tmp_path / "deeper.yaml").write_text(yaml.safe_dump({"model": {"arch": {"decoder_depth": 2}}}))
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    return tmp_path
+
+
+def run(name="tiny", **options):
+    release(Path("spec.yaml"), models=[name], output=Path("out"), runs=Path("runs"), force=True, **options)
+    return read_weights(Path(f"out/{name}.safetensors"))
+
+
+def test_the_file_says_what_was_trained_and_how_it_measured(here, capsys):
+    found = run()
+    arch = MagnifierConfig(encoder_channels=2, decoder_depth=1, decoder_channels=4)
+    assert found.arch == arch
+    checkpoint = read_magnifier(Path("runs/tiny-1/checkpoints/last.ckpt"))[1]
+    assert all(torch.equal(found.state[name], value) for name, value in checkpoint.items())
+    (entry,) = found.info.log
+    assert (entry["stretch"], entry["steps"], entry["samples"], entry["batch_size"]) == (1, 4, 8, 2)
+    assert (entry["crop"], entry["seed"], entry["data"]) == (16, 0, "2 procedural textures")
+    assert (found.info.description, found.info.data) == ("for tests", "procedural textures")
+    (measured,) = found.info.metrics.values()
+    assert measured["methods"].keys() == {"weights", "frame_b", "linear_eulerian"}
+    assert 0 < measured["methods"]["weights"]["ssim"] < 1
+    assert f"SSIM {measured['methods']['weights']['ssim']:.4f} on procedural" in capsys.readouterr().out
+
+
+def test_another_stretch_starts_from_the_weights_and_sees_other_samples(here):
+    first = run()
+    rates, starts = [], []
+    original = MagnifyTask.training_step
+
+    def step(self, batch, batch_idx):
+        if not starts:
+            starts.append({name: value.clone() for name, value in self.magnifier.state_dict().items()})
+        rates.append(batch.alpha.tolist())
+        return original(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MagnifyTask, "training_step", step)
+        second = run()
+    assert all(torch.equal(starts[0][name], value) for name, value in first.state.items())
+    assert [entry["stretch"] for entry in second.info.log] == [1, 2]
+    assert second.info.log[0] == first.info.log[0]
+    assert second.info.log[1]["seed"] != first.info.log[0]["seed"]
+    assert second.digest != first.digest
+
+
+def test_an_interrupted_stretch_is_continued(here, capsys):
+    whole = run()
+    for path in (Path("out"), Path("runs")):
+        path.rename(f"whole_{path}")
+    original, steps = MagnifyTask.training_step, []
+
+    def interrupted(self, batch, batch_idx):
+        if self.global_step == 3:
+            raise KeyboardInterrupt
+        steps.append(self.global_step)
+        return original(self, batch, batch_idx)
+
+    command = ["release", "spec.yaml", "--models=[tiny]", "--output=out", "--runs=runs"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MagnifyTask, "training_step", interrupted)
+        assert main(command) == EXIT_INTERRUPTED
+    assert not Path("out").exists()
+    assert main(command) == 0
+    assert read_weights(Path("out/tiny.safetensors")).digest == whole.digest
+
+
+def test_weights_that_became_worse_are_not_written_unless_forced(here):
+    before = run()
+    worse = {"model.optim.lr": 0.5}
+    content = Path("out/tiny.safetensors").read_bytes()
+    with pytest.raises(InputError, match=r"SSIM changed by -0\.\d{4} on procedural; out/tiny\.safetensors stays"):
+        release(Path("spec.yaml"), ["tiny"], output=Path("out"), runs=Path("runs"), settings=worse)
+    assert Path("out/tiny.safetensors").read_bytes() == content
+    release(Path("spec.yaml"), ["tiny"], output=Path("out"), runs=Path("runs"), settings=worse, force=True)
+    assert read_weights(Path("out/tiny.safetensors")).digest != before.digest
+
+
+def test_photos_are_trained_on_and_make_a_second_validation_set(here):
+    for folder, colour in (("train", 90), ("val", 200)):
+        Path(folder).mkdir()
+        Image.linear_gradient("L").convert("RGB").point(lambda x, c=colour: (x + c) % 256).save(f"{folder}/a.png")
+    found = run(photos=Path("train"), val_photos=Path("val"))
+    assert found.info.metrics.keys() == {"procedural", "photos"}
+    assert found.info.log[0]["data"] == "2 procedural textures and 1 photos"
+    assert found.info.data == "procedural textures and photos"
+
+
+def test_measuring_again_keeps_the_weights_and_their_log(here):
+    before = run()
+    again = run(train=False)
+    assert (again.digest, again.info.log, again.info.metrics) == (before.digest, before.info.log, before.info.metrics)
+
+
+def test_sums_and_card_list_every_file(here):
+    for name in ("tiny", "proposed"):
+        run(name)
+    subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd="out", check=True, capture_output=True)
+    assert len(Path("out/SHA256SUMS").read_text().splitlines()) == 2
+    card = Path("out/MODEL_CARD.md").read_text()
+    for name in ("tiny", "proposed"):
+        found = read_weights(Path(f"out/{name}.safetensors"))
+        for text in (f"## {name}", found.digest, found.info.description, found.info.licence):
+            assert text in card
+        for values in found.info.metrics["procedural"]["methods"].values():
+            assert f"| {values['ssim']:.4f} |" in card
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": {"large": ["base.yaml"]}}, r"no weights named 'large' ship; accepted: proposed, baseline, tiny"),
+        ({"descriptions": {}}, r"descriptions: lacks '\w+'"),
+        ({"speed": 3}, r"speed"),
+        ({"licence": None}, r"licence"),
+        ({"models": 3}, r"models"),
+    ],
+)
+def test_a_wrong_specification_is_refused_by_name(here, change, message):
+    Path("spec.yaml").write_text(yaml.safe_dump({**SPEC, **change}))
+    with pytest.raises(InputError, match=rf"spec\.yaml: .*{message}"):
+        read_release(Path("spec.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        (["none.yaml"], "none.yaml"),
+        (["spec.yaml", "--models=[baseline]"], "baseline"),
+        (["spec.yaml", "--models=[tiny]", "--photos=none"], "none"),
+        (["spec.yaml", "--models=[tiny]", "--val_photos=none"], "none"),
+        (["spec.yaml", "--models=[tiny]", "--settings={data.sizes: 3}"], "sizes"),
+        (["spec.yaml", "--model=[tiny]"], "model"),
+        (["spec.yaml", "--models=[tiny]", "--train=false", "--output=out"], "out/tiny.safetensors"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_trained(here, args, names, capsys):
+    before = sorted(here.rglob("*"))
+    assert main(["release", *args]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert names in lines[0]
+    assert sorted(here.rglob("*")) == before
+
+
+def test_the_recipe_that_ships_names_every_model_and_files_that_exist():
+    spec = read_release(ROOT / "experiments/weights.yaml")
+    assert spec.models.keys() == set(SHIPPED)
+    assert all((ROOT / path).is_file() for files in (*spec.models.values(), spec.cpu) for path in files)
+
+
+class TestShipped:
+    """The files in the package."""
+
+    @pytest.mark.parametrize("name", SHIPPED)
+    def test_loads_and_has_the_architecture_of_its_experiment(self, name, monkeypatch):
+        from lightning_mm.training import build
+
+        monkeypatch.chdir(ROOT)
+        config = build([*(arg for path in read_release(Path("experiments/weights.yaml")).models[name]
+                          for arg in ("--config", str(path)))]).model.arch  # fmt: skip
+        assert load_magnifier(name).config == config
+
+    @pytest.mark.parametrize("name", SHIPPED)
+    def test_was_measured_better_than_an_unmagnified_frame_and_says_on_what(self, name):
+        info = read_weights(ROOT / f"lightning_mm/weights/{name}.safetensors").info
+        assert info.metrics.keys() == {"procedural", "photos"}
+        for one in info.metrics.values():
+            assert one["identity"]["pairs"] == 64
+            assert one["methods"]["weights"]["ssim"] > one["methods"]["frame_b"]["ssim"]
+        assert json.dumps(info.log)
+        assert sum(entry["samples"] for entry in info.log) > 0
+
+    def test_the_card_is_that_of_the_files(self):
+        from lightning_mm.release.card import model_card
+
+        folder = ROOT / "lightning_mm/weights"
+        files = {name: read_weights(folder / f"{name}.safetensors") for name in SHIPPED}
+        assert (folder / "MODEL_CARD.md").read_text() == model_card(files)
