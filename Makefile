@@ -4,9 +4,11 @@ PYTHON     ?= python3
 VENV       ?= .venv
 SWEEP      ?= sweeps/smoke.yaml
 CONFIG     ?= experiments/proposed.yaml
-CHECKPOINT ?= runs/proposed/checkpoints/last.ckpt
+WEIGHTS    ?= proposed
 ALPHA      ?= 10
 DIR        ?= runs/smoke
+PHOTOS     ?=
+VAL_PHOTOS ?=
 ARGS       ?=
 
 BIN   := $(VENV)/bin
@@ -16,7 +18,7 @@ CPU   := $(if $(shell command -v nvidia-smi 2>/dev/null),,--config experiments/c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup sweep test lint format types train magnify report clean
+.PHONY: help setup sweep test lint format types train weights magnify report clean
 
 help: ## List the targets and their variables
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -50,8 +52,11 @@ types: $(STAMP) ## Check types
 train: $(STAMP) ## Train a magnifier, or continue (CONFIG=experiments/proposed.yaml ARGS=)
 	$(BIN)/lightning-mm fit --config experiments/base.yaml --config $(CONFIG) $(CPU) $(ARGS)
 
-magnify: $(STAMP) ## Magnify a clip (IN=clip.mp4 OUT=out.mp4 ALPHA=10 CHECKPOINT=runs/proposed/checkpoints/last.ckpt ARGS=)
-	$(BIN)/lightning-mm magnify $(IN) $(OUT) --alpha $(ALPHA) --checkpoint $(CHECKPOINT) $(ARGS)
+magnify: $(STAMP) ## Magnify a clip (IN=clip.mp4 OUT=out.mp4 ALPHA=10 WEIGHTS=proposed ARGS=)
+	$(BIN)/lightning-mm magnify $(IN) $(OUT) --alpha $(ALPHA) --weights $(WEIGHTS) $(ARGS)
+
+weights: $(STAMP) ## Train the weights that ship, or train them further (PHOTOS=folder VAL_PHOTOS=folder ARGS=)
+	$(BIN)/lightning-mm release $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(VAL_PHOTOS),--val_photos $(VAL_PHOTOS)) $(ARGS)
 
 report: $(STAMP) ## Write the report of a directory of runs again (DIR=runs/smoke)
 	$(BIN)/lightning-mm report $(DIR)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lightning_mm.data.bank import find_images
 from lightning_mm.errors import InputError
 from lightning_mm.release.card import model_card
 from lightning_mm.release.measure import measure
@@ -48,9 +49,13 @@ def release(
     recipe = read_release(spec)
     if settings:
         recipe = replace(recipe, settings={**recipe.settings, **settings})
-    for name in models or recipe.models:
+    names = list(models or recipe.models)
+    for name in names:
         if name not in recipe.models:
             raise InputError(f"models: {spec} has no '{name}'; accepted: {', '.join(recipe.models)}")
+    if val_photos is not None:
+        find_images(val_photos)  # a folder that is missing is found before hours of training
+    for name in names:
         file = output / f"{name}.safetensors"
         if train:
             _train_and_write(recipe, name, file, runs, photos, val_photos, force)

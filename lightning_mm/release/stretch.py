@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_mm.data.bank import find_images
 from lightning_mm.recording import LAST
 from lightning_mm.release.spec import ReleaseSpec
 from lightning_mm.runs import Results
@@ -55,8 +56,6 @@ def log_entry(results: Results, before: list[dict[str, Any]], photos: Path | Non
     data = results.config["data"]
     textures = f"{data['textures']} procedural textures"
     if photos is not None:
-        from lightning_mm.data.bank import find_images
-
         textures += f" and {len(find_images(photos))} photos"
     loss = results.config["model"]["loss"]
     return {

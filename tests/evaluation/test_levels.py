@@ -31,7 +31,7 @@ def test_levels_are_the_published_ones():
     noise = levels.noise_levels(0.05)
     assert (len(noise), noise[0].noise, noise[-1].noise) == (21, pytest.approx(0.01), pytest.approx(100.0))
     assert noise[6].noise == pytest.approx(0.158, abs=5e-4)
-    assert {level.alpha for level in noise} == {pytest.approx(200.0)}
+    assert [level.alpha for level in noise] == pytest.approx([200.0] * 21)
     assert [level.alpha for level in levels.noise_levels(5.0)][0] == pytest.approx(2.0)
 
 
@@ -70,7 +70,8 @@ def test_noise_has_the_stated_deviation_and_the_target_has_none(scenes_and_bank,
         scaled = change[inside] / torch.sqrt(noise**2 * intensity[inside] + rounding)
         assert scaled.std().item() == pytest.approx(1.0, abs=0.03)
         assert abs(scaled.mean().item()) < 0.03
-        assert torch.equal(noisy.double() * 127.5 + 127.5, (noisy.double() * 127.5 + 127.5).round())
+        level = (noisy.double() + 1) * 127.5
+        assert (level - level.round()).abs().max() < 1e-4, "8 bits"
 
 
 def test_the_oracle_is_near_one_at_every_level_and_a_copy_is_the_floor(scenes_and_bank, copying):

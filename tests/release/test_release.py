@@ -104,7 +104,7 @@ def test_an_interrupted_stretch_is_continued(here, capsys):
         steps.append(self.global_step)
         return original(self, batch, batch_idx)
 
-    command = ["release", "spec.yaml", "--models=[tiny]", "--output=out", "--runs=runs"]
+    command = ["release", "--spec=spec.yaml", "--models=[tiny]", "--output=out", "--runs=runs"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MagnifyTask, "training_step", interrupted)
         assert main(command) == EXIT_INTERRUPTED
@@ -173,13 +173,13 @@ def test_a_wrong_specification_is_refused_by_name(here, change, message):
 @pytest.mark.parametrize(
     ("args", "names"),
     [
-        (["none.yaml"], "none.yaml"),
-        (["spec.yaml", "--models=[baseline]"], "baseline"),
-        (["spec.yaml", "--models=[tiny]", "--photos=none"], "none"),
-        (["spec.yaml", "--models=[tiny]", "--val_photos=none"], "none"),
-        (["spec.yaml", "--models=[tiny]", "--settings={data.sizes: 3}"], "sizes"),
-        (["spec.yaml", "--model=[tiny]"], "model"),
-        (["spec.yaml", "--models=[tiny]", "--train=false", "--output=out"], "out/tiny.safetensors"),
+        (["--spec=none.yaml"], "none.yaml"),
+        (["--spec=spec.yaml", "--models=[baseline]"], "baseline"),
+        (["--spec=spec.yaml", "--models=[tiny]", "--photos=none"], "none"),
+        (["--spec=spec.yaml", "--models=[tiny]", "--val_photos=none"], "none"),
+        (["--spec=spec.yaml", "--models=[tiny]", "--settings={data.sizes: 3}"], "sizes"),
+        (["--spec=spec.yaml", "--model=[tiny]"], "model"),
+        (["--spec=spec.yaml", "--models=[tiny]", "--train=false", "--output=out"], "out/tiny.safetensors"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_trained(here, args, names, capsys):

@@ -5,32 +5,9 @@ import hashlib
 import pytest
 import torch
 
-from lightning_mm.models import Magnifier, MagnifierConfig
-from lightning_mm.weights import SHIPPED, WeightsInfo, loading, write_weights
-
-ARCH = MagnifierConfig(
-    encoder_channels=4,
-    decoder_depth=1,
-    decoder_channels=6,
-    bottleneck=2,
-    encoder="residual",
-    encoder_blocks=(1, 0, 1),
-    alpha_convention="alpha",
-)
-INFO = WeightsInfo(
-    description="a network for tests; ½ trained",
-    metrics={
-        "procedural": {
-            "identity": {"pairs": 64, "height": 384, "digest": "abc123"},
-            "definitions": {"ssim": "RGB, Gaussian window"},
-            "methods": {"this": {"ssim": 0.912345678, "lpips": None}, "frame_b": {"ssim": 0.5}},
-        }
-    },
-    log=[{"date": "2025-01-02", "steps": 100, "started_from": None}, {"steps": 7, "overrides": {"optim.lr": 1e-4}}],
-    data="rendered scenes",
-    licence="Apache-2.0",
-)
-
+from lightning_mm.models import Magnifier
+from lightning_mm.weights import SHIPPED, loading, write_weights
+from tiny_weights import ARCH, INFO
 
 @pytest.fixture
 def magnifier():

@@ -1,3 +1,5 @@
+"""The weights file: what comes back, and every kind of damage."""
+
 import hashlib
 import json
 import os
@@ -13,7 +15,7 @@ import torch
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.weights import WeightsInfo, read_weights, write_weights
-from tests_weights_shared import ARCH, INFO
+from tiny_weights import ARCH, INFO
 
 WEIGHT = "decoder.body.0.conv1.weight"
 
