@@ -1,6 +1,7 @@
 """The ``evaluate`` command: runs protocols on methods and writes tables, curves and a page."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -9,15 +10,18 @@ from rich.console import Console
 
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation import levels, sets
-from lightning_mm.evaluation.methods import Method, methods
+from lightning_mm.evaluation.linearity import linearity, linearity_levels
+from lightning_mm.evaluation.methods import methods
 from lightning_mm.evaluation.pairs import Scorer, score
 from lightning_mm.evaluation.writing import print_tables, write
 from lightning_mm.metrics import SSIM_MIN_SIZE, LpipsNet, definitions
 from lightning_mm.recording import processor
 from lightning_mm.runs import git_commit, package_versions
+from lightning_mm.video.magnify import pick_device
+from lightning_mm.video.measuring import require_opencv
 from lightning_mm.weights import SHIPPED
 
-Protocol = Literal["pairs", "subpixel", "noise"]
+Protocol = Literal["pairs", "subpixel", "noise", "linearity"]
 
 
 def evaluate(
@@ -38,13 +42,15 @@ def evaluate(
         protocols: Some of these, all when left out. "pairs": SSIM, PSNR and LPIPS on the fixed validation sets,
             procedural and, where photos are given, photo-based. "subpixel": SSIM over motions of 0.04 to 1 px, each
             magnified to 10 px. "noise": SSIM over 21 noise factors at 0.05 px and at 5 px, magnified to 10 px.
-        photos: Folder of photos that were not trained on, such as the 24 of the Kodak set; subpixel and noise tests are
-            textured with them too.
-        samples: Scenes per level of the subpixel and noise tests; 1,000 in the published ones.
+            "linearity": measured displacement of motions of 0.05 to 1 px magnified 1 to 80 times, up to 20 px; needs
+            OpenCV (extra "measure").
+        photos: Folder of photos that were not trained on, such as the 24 of the Kodak set; the other tests are textured
+            with them too.
+        samples: Scenes per level of the subpixel, noise and linearity tests; 1,000 in the published ones.
         pairs: Pairs of each validation set; fewer than 64 make it another set.
         size: Side of the frames in pixels; other than 384 makes other sets.
         lpips: Network of LPIPS, or "off".
-        device: "auto", "cpu" or "cuda".
+        device: Where to compute: auto (a CUDA device if there is one, else cpu), cpu, cuda, cuda:1 and so on.
         out: Folder for evaluation.json, a CSV per protocol, and evaluation.html.
 
     Raises:
@@ -53,7 +59,9 @@ def evaluate(
     weights = list(SHIPPED) if weights is None else weights
     protocols = list(get_args(Protocol)) if protocols is None else protocols
     _check(weights, protocols, samples, pairs, size)
-    place = _device(device)
+    place = pick_device(device)
+    if "linearity" in protocols:
+        require_opencv()
     found = methods(weights, place)
     say = Console(file=sys.stderr, highlight=False, soft_wrap=True).print
     tables: dict[str, Any] = {}
@@ -72,12 +80,20 @@ def evaluate(
                 "methods": score(found, sets.batches(one, place), scorer),
             }
     curves: dict[str, list[dict[str, Any]]] = {}
+    sampler, bank = list(data.values())[-1].validation_scenes()
+    bank = bank.to(place)
+
+    def curve(name: str, points: list[levels.Level], protocol: Callable[..., list[dict[str, Any]]]) -> None:
+        say(f"{name}: {len(found)} methods at {len(points)} levels, {samples} scenes each")
+        curves[name] = protocol(found, points, sampler, bank, samples)
+
     if "subpixel" in protocols:
-        curves["subpixel"] = _curve("subpixel", found, levels.subpixel_levels(), data, samples, place, say)
+        curve("subpixel", levels.subpixel_levels(), levels.curve)
     if "noise" in protocols:
         for motion in levels.NOISE_MOTIONS:
-            name = f"noise_{motion:g}px"
-            curves[name] = _curve(name, found, levels.noise_levels(motion), data, samples, place, say)
+            curve(f"noise_{motion:g}px", levels.noise_levels(motion), levels.curve)
+    if "linearity" in protocols:
+        curve("linearity", linearity_levels(), linearity)
     result = {
         "weights": weights,
         "sets": tables,
@@ -98,20 +114,6 @@ def evaluate(
         print(f"wrote {path}")
 
 
-def _curve(
-    name: str,
-    found: dict[str, Method],
-    points: list[levels.Level],
-    data: dict[str, Any],
-    samples: int,
-    place: torch.device,
-    say: Any,
-) -> list[dict[str, Any]]:
-    say(f"{name}: {len(found)} methods at {len(points)} levels, {samples} scenes each")
-    sampler, bank = list(data.values())[-1].validation_scenes()
-    return levels.curve(found, points, sampler, bank.to(place), samples)
-
-
 def _check(weights: list[str], protocols: list[Protocol], samples: int, pairs: int, size: int) -> None:
     if not weights:
         raise InputError(f"weights is empty: must be one or more of {', '.join(SHIPPED)} or paths")
@@ -120,11 +122,3 @@ def _check(weights: list[str], protocols: list[Protocol], samples: int, pairs: i
     for name, value, low in (("samples", samples, 1), ("pairs", pairs, 1), ("size", size, SSIM_MIN_SIZE)):
         if value < low:
             raise InputError(f"{name} = {value}: must be >= {low}")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
-        raise InputError(f"device = {name}: must be auto, cpu, or cuda where there is one")
-    return torch.device(name)

@@ -35,15 +35,17 @@ class Level:
     Attributes:
         motion: Length of every layer's motion from A to B in pixels.
         noise: Factor n of the shot noise; its standard deviation is n * sqrt(I) at intensity I in [0, 255].
+        magnified: Length of every layer's motion from A to the target in pixels.
     """
 
     motion: float
     noise: float = 0.0
+    magnified: float = TARGET_MOTION
 
     @property
     def alpha(self) -> float:
-        """Total motion factor that makes a target of 10 px."""
-        return TARGET_MOTION / self.motion
+        """Total motion factor."""
+        return self.magnified / self.motion
 
 
 def subpixel_levels() -> list[Level]:
@@ -100,15 +102,27 @@ def level_pairs(
 ) -> Iterator[Pairs]:
     """The pairs of one level, in batches."""
     for start in range(0, samples, batch_size):
-        scenes = default_collate([sampler(index) for index in range(start, min(start + batch_size, samples))])
-        scenes = {name: value.to(bank.texels.device) for name, value in scenes.items()}
+        scenes = collated(sampler, bank, range(start, min(start + batch_size, samples)))
         yield render_pairs(moved_by(scenes, level), bank, sampler.size)
 
 
-def moved_by(scenes: Scenes, level: Level) -> Scenes:
-    """The same scenes, each layer translated by the level's motion in a uniform direction of its own."""
+def collated(sampler: SceneSampler, bank: TextureBank, indices: range) -> Scenes:
+    """A batch of scenes on the bank's device."""
+    scenes = default_collate([sampler(index) for index in indices])
+    return {name: value.to(bank.texels.device) for name, value in scenes.items()}
+
+
+def moved_by(scenes: Scenes, level: Level, together: bool = False) -> Scenes:
+    """The same scenes, translated by the level's motion.
+
+    Args:
+        scenes: Collated scenes.
+        level: Length, factor and noise.
+        together: Whether all layers move as the background does; else each in a uniform direction of its own.
+    """
     layers = scenes["texture"].shape[1]
     angle = 2.0 * math.pi * counter_uniform(scenes["key"], _DIRECTIONS, (layers,))
+    angle = angle[:, :1].expand(-1, layers) if together else angle
     shift = level.motion * torch.stack([angle.sin(), angle.cos()], dim=-1)
     still = {name: torch.zeros_like(scenes[name]) for name in ("linear", "wave", "perturbation")}
     noise = torch.full_like(scenes["noise"], level.noise)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,29 @@ RESULT_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
 _METRICS = {"ssim": "SSIM", "psnr": "PSNR [dB]", "lpips": "LPIPS"}
 # Of Okabe and Ito, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_TITLES = {
-    "subpixel": ("Subpixel test: motion magnified to 10 px", "motion", "motion in the input [px], log scale"),
-    "noise_0.05px": ("Noise test: 0.05 px magnified to 10 px", "noise", "noise factor, log scale"),
-    "noise_5px": ("Noise test: 5 px magnified to 10 px", "noise", "noise factor, log scale"),
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """How a protocol's rows are drawn: what is on which axis."""
+
+    heading: str
+    x: str
+    x_title: str
+    y: str = "ssim"
+    y_title: str = "SSIM, mean and its standard error"
+    y_type: str = "linear"
+
+
+_CURVES = {
+    "subpixel": _Curve("Subpixel test: motion magnified to 10 px", "motion", "motion in the input [px], log scale"),
+    "noise_0.05px": _Curve("Noise test: 0.05 px magnified to 10 px", "noise", "noise factor, log scale"),
+    "noise_5px": _Curve("Noise test: 5 px magnified to 10 px", "noise", "noise factor, log scale"),
+    "linearity": _Curve(
+        "Linearity: how far the output has moved",
+        *("expected", "alpha times the motion in the input [px], log scale"),
+        *("measured", "measured motion [px], mean and its standard error", "log"),
+    ),
 }
 
 
@@ -73,16 +93,32 @@ def print_tables(result: dict[str, Any], console: Console | None = None) -> None
         for metric, text in one["definitions"].items():
             console.print(f"{metric}: {text}", highlight=False)
     for name, rows in result["curves"].items():
-        heading, key, _ = _TITLES[name]
-        points = sorted({row[key] for row in rows})
-        shown = [points[0], points[len(points) // 2], points[-1]]
-        table = Table(title=f"{heading}, SSIM", title_justify="left", box=box.SIMPLE_HEAD)
-        for head in ("method", *(f"{key} {point:.3g}" for point in shown)):
-            table.add_column(head, justify="left" if head == "method" else "right")
-        for method in dict.fromkeys(row["method"] for row in rows):
-            found = {row[key]: row["ssim"] for row in rows if row["method"] == method}
-            table.add_row(title(method), *(f"{found[point]:.4f}" for point in shown))
-        console.print(table)
+        console.print(_linearity_table(rows) if name == "linearity" else _curve_table(_CURVES[name], rows))
+
+
+def _curve_table(curve: _Curve, rows: list[dict[str, Any]]) -> Table:
+    points = sorted({row[curve.x] for row in rows})
+    shown = [points[0], points[len(points) // 2], points[-1]]
+    table = Table(title=f"{curve.heading}, SSIM", title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("method", *(f"{curve.x} {point:.3g}" for point in shown)):
+        table.add_column(head, justify="left" if head == "method" else "right")
+    for method in dict.fromkeys(row["method"] for row in rows):
+        found = {row[curve.x]: row["ssim"] for row in rows if row["method"] == method}
+        table.add_row(title(method), *(f"{found[point]:.4f}" for point in shown))
+    return table
+
+
+def _linearity_table(rows: list[dict[str, Any]]) -> Table:
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    heading = f"{_CURVES['linearity'].heading} [px]; target: the tracker's own error"
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("motion", "alpha", "expected", *map(title, methods)):
+        table.add_column(head, justify="right")
+    for motion, alpha, expected in dict.fromkeys((row["motion"], row["alpha"], row["expected"]) for row in rows):
+        found = {row["method"]: row["measured"] for row in rows if (row["motion"], row["alpha"]) == (motion, alpha)}
+        cells = ("-" if found[method] is None else f"{found[method]:.3f}" for method in methods)
+        table.add_row(f"{motion:g}", f"{alpha:g}", f"{expected:g}", *cells)
+    return table
 
 
 def page(result: dict[str, Any]) -> str:
@@ -94,22 +130,25 @@ def page(result: dict[str, Any]) -> str:
     parts = ["<h1>Evaluation</h1>", f"<p>{escape(_provenance(result))}</p>"]
     parts += [_html_table(name, one) for name, one in result["sets"].items()]
     for name, rows in result["curves"].items():
-        heading, key, axis = _TITLES[name]
+        curve = _CURVES[name]
         figure = go.Figure()
         for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
-            own = [row for row in rows if row["method"] == method]
+            own = sorted((row for row in rows if row["method"] == method), key=lambda row: row[curve.x])
             figure.add_scatter(
-                x=[row[key] for row in own],
-                y=[row["ssim"] for row in own],
-                error_y={"type": "data", "array": [row["ssim_error"] or 0.0 for row in own], "thickness": 1},
+                x=[row[curve.x] for row in own],
+                y=[row[curve.y] for row in own],
+                error_y={"type": "data", "array": [row[f"{curve.y}_error"] or 0.0 for row in own], "thickness": 1},
                 name=title(method),
-                mode="lines+markers",
-                line={"color": _COLOURS[number % len(_COLOURS)]},
+                mode="markers" if curve.y == "measured" else "lines+markers",
+                marker={"color": _COLOURS[number % len(_COLOURS)]},
             )
-        figure.update_xaxes(type="log", title=axis)
-        figure.update_yaxes(title="SSIM, mean and its standard error")
+        if curve.y == "measured":
+            ends = [min(row["expected"] for row in rows), max(row["expected"] for row in rows)]
+            figure.add_scatter(x=ends, y=ends, mode="lines", name="exact", line={"color": "#5c6675", "dash": "dot"})
+        figure.update_xaxes(type="log", title=curve.x_title)
+        figure.update_yaxes(type=curve.y_type, title=curve.y_title)
         figure.update_layout(height=460, margin={"l": 60, "r": 20, "t": 20, "b": 50}, template="plotly_white")
-        parts.append(f"<h2>{escape(heading)}</h2>")
+        parts.append(f"<h2>{escape(curve.heading)}</h2>")
         parts.append(to_html(figure, include_plotlyjs=False, full_html=False, config={"displaylogo": False}))
     parts += [f"<p class=small>{escape(metric)}: {escape(text)}</p>" for metric, text in result["definitions"].items()]
     style = (

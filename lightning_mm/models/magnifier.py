@@ -22,11 +22,11 @@ class Magnifier(nn.Module):
 
     Weights start from He et al. (2015): normal with variance 2 / fan_in before a ReLU and 1 / fan_in elsewhere, biases
     at zero, with three exceptions. The second convolution of each residual block is zero, so that a body of any depth
-    starts as the identity. So is the convolution behind the factor alpha in the manipulator: what is amplified is
-    noise at first, up to a hundredfold, and a decoder that learns to ignore it unlearns that slowly; from zero the
-    network draws frame B first and then learns to move it. The decoder's last convolution is divided by 10, and the
-    biases in front of its ReLUs are 1/2: frames start near grey and units start alive, where in a narrow network the
-    first steps would else push channels below zero for ever.
+    starts as the identity. The manipulator starts as linear Eulerian magnification (Wu et al., 2012): it hands on half
+    of the channels, each as a positive and a negative part past the ReLU, and a fifth of the random weights; from
+    random weights alone decoders learn to ignore what is amplified, and unlearn that slowly. The decoder's last
+    convolution is divided by 10, and the biases in front of its ReLUs are 1/2: frames start near grey and units start
+    alive, where in a narrow network the first steps would else push channels below zero for ever.
 
     Args:
         config: The architecture; the paper's proposed model when left out.
@@ -125,11 +125,10 @@ class Magnifier(nn.Module):
             elif isinstance(module, ResidualBlock):
                 module.conv1.weight.data.mul_(math.sqrt(2.0))
                 nn.init.zeros_(module.conv2.weight)
-        amplified, last = self.manipulator.transform[0], self.decoder.out[-1]
-        assert isinstance(amplified, nn.Conv2d)
+        last = self.decoder.out[-1]
         assert isinstance(last, nn.Conv2d)
-        nn.init.zeros_(amplified.weight)
         last.weight.data.div_(10.0)
+        self.manipulator.start_linear()
 
 
 def padded_size(size: int, config: MagnifierConfig) -> int:

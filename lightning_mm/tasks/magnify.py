@@ -27,8 +27,6 @@ class OptimizerConfig:
     Args:
         lr: Peak learning rate. Oh et al. use 1e-4; the authors' PyTorch port 2e-4.
         betas: Adam's decay rates; the port uses (0.9, 0.9).
-        manipulator_lr: The manipulator's learning rate as a multiple of ``lr``. Its last layers work behind the factor
-            alpha, which multiplies their gradients up to a hundredfold.
         warmup_steps: Steps over which the rate rises linearly from 0.
         schedule: After the warm-up: "constant"; "cosine" down to 1 % of ``lr`` at the last step; "exponential", times
             0.97 every 3,000 steps, as in the port.
@@ -36,7 +34,6 @@ class OptimizerConfig:
 
     lr: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.99)
-    manipulator_lr: float = 1.0
     warmup_steps: int = 0
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
 
@@ -46,8 +43,6 @@ class OptimizerConfig:
             raise ValueError(f"OptimizerConfig.lr = {self.lr!r}: must be in (0, 1)")
         if len(self.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError(f"OptimizerConfig.betas = {self.betas!r}: must be two numbers in [0, 1)")
-        if not 0.0 < self.manipulator_lr <= 1.0:
-            raise ValueError(f"OptimizerConfig.manipulator_lr = {self.manipulator_lr!r}: must be in (0, 1]")
         if self.warmup_steps < 0:
             raise ValueError(f"OptimizerConfig.warmup_steps = {self.warmup_steps}: must be >= 0")
 
@@ -153,15 +148,11 @@ class MagnifyTask(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with the schedule of ``OptimizerConfig``, stepped every training step."""
-        optim, magnifier = self.optim, self.magnifier
-        rest = [*magnifier.encoder.parameters(), *magnifier.decoder.parameters()]
-        groups = [
-            {"params": rest, "lr": optim.lr},
-            {"params": list(magnifier.manipulator.parameters()), "lr": optim.lr * optim.manipulator_lr},
-        ]
+        optim = self.optim
+        parameters = [p for p in self.magnifier.parameters() if p.requires_grad]
         # Under float16 a fused optimiser unscales gradients itself, which must come before clipping.
         fused = self.trainer.precision != "16-mixed"
-        optimizer = torch.optim.Adam(groups, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=fused)
+        optimizer = torch.optim.Adam(parameters, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=fused)
 
         def factor(step: int) -> float:
             # Asking for the number of steps makes the Trainer start the loader. At step 0, which does not depend on the

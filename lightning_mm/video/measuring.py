@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lightning_mm.errors import InputError
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.video.clip import open_clip
+from lightning_mm.video.colour import Frame
 
 _WINDOW = 31
 _LEVELS = 3
@@ -102,36 +103,60 @@ def track(input: Path, roi: str | None = None, fps: float | None = None) -> Moti
     Raises:
         InputError: OpenCV is not installed, the region is not inside the frame, or it has nothing to track.
     """
-    cv2 = _opencv()
+    require_opencv()
     clip = open_clip(input, fps)
-    left, top, width, height = _region(roi, clip.width, clip.height)
+    region = _region(roi, clip.width, clip.height)
     displacement, features = [], []
-    first: Any = None
-    corners: Any = None
+    tracker: Tracker | None = None
     for frame in clip:
-        # Blurred because the tracker interpolates linearly, which overstates small motion of fine detail.
-        grey = cv2.GaussianBlur(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
-        if first is None:
-            mask = np.zeros_like(grey)
-            mask[top : top + height, left : left + width] = 255
-            corners = cv2.goodFeaturesToTrack(grey, _FEATURES, 0.01, 5, mask=mask)
-            if corners is None:
-                raise InputError(
-                    f"{input}: region {left},{top},{width},{height} has no corner to track; choose another"
-                )
-            first = grey
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(
-            first, grey, corners, None, winSize=(_WINDOW, _WINDOW), maxLevel=_LEVELS,
-            criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 0.001),
-        )  # fmt: skip
-        kept = found.reshape(-1).astype(bool)
-        if not kept.any():
+        tracker = tracker or Tracker(frame, region, str(input))
+        moved, found = tracker(frame)
+        if not found:
             raise InputError(f"{input}: frame {len(features)}: every feature of the region was lost")
-        displacement.append(np.median((moved - corners).reshape(-1, 2)[kept], axis=0))
-        features.append(int(kept.sum()))
+        displacement.append(moved)
+        features.append(found)
     if len(features) < 4:
         raise InputError(f"{input}: {len(features)} frames; measuring motion takes at least 4")
     return Motion(np.array(displacement, np.float64), np.array(features), float(clip.fps))
+
+
+class Tracker:
+    """Corners of a region of one frame, found again in others (pyramidal Lucas-Kanade).
+
+    Args:
+        frame: uint8 RGB (H, W, 3).
+        region: Left, top, width and height in pixels.
+        source: What the frame is of, for messages.
+
+    Raises:
+        InputError: OpenCV is not installed, or the region has nothing to track.
+    """
+
+    def __init__(self, frame: Frame, region: tuple[int, int, int, int], source: str) -> None:
+        self._cv2 = require_opencv()
+        left, top, width, height = region
+        self._first = self._grey(frame)
+        mask = np.zeros_like(self._first)
+        mask[top : top + height, left : left + width] = 255
+        self._corners = self._cv2.goodFeaturesToTrack(self._first, _FEATURES, 0.01, 5, mask=mask)
+        if self._corners is None:
+            raise InputError(f"{source}: region {left},{top},{width},{height} has no corner to track; choose another")
+
+    def __call__(self, frame: Frame) -> tuple[NDArray[np.float64], int]:
+        """Displacement (x, y) in px of the region, the median over corners, and the number of corners found."""
+        moved, found, _ = self._cv2.calcOpticalFlowPyrLK(
+            self._first, self._grey(frame), self._corners, None, winSize=(_WINDOW, _WINDOW), maxLevel=_LEVELS,
+            criteria=(self._cv2.TERM_CRITERIA_EPS | self._cv2.TERM_CRITERIA_COUNT, 50, 0.001),
+        )  # fmt: skip
+        kept = found.reshape(-1).astype(bool)
+        if not kept.any():
+            return np.full(2, math.nan), 0
+        return np.median((moved - self._corners).reshape(-1, 2)[kept], axis=0), int(kept.sum())
+
+    def _grey(self, frame: Frame) -> Any:
+        # Blurred because the tracker interpolates linearly, which overstates small motion of fine detail.
+        grey = self._cv2.cvtColor(np.ascontiguousarray(frame), self._cv2.COLOR_RGB2GRAY)
+        return self._cv2.GaussianBlur(grey, (0, 0), 1.0)
 
 
 def _region(roi: str | None, width: int, height: int) -> tuple[int, int, int, int]:
@@ -146,7 +171,12 @@ def _region(roi: str | None, width: int, height: int) -> tuple[int, int, int, in
     return x, y, w, h
 
 
-def _opencv() -> Any:
+def require_opencv() -> Any:
+    """The cv2 module.
+
+    Raises:
+        InputError: OpenCV is not installed.
+    """
     try:
         import cv2
     except ImportError:

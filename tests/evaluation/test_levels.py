@@ -32,7 +32,7 @@ def test_levels_are_the_published_ones():
     assert (len(noise), noise[0].noise, noise[-1].noise) == (21, pytest.approx(0.01), pytest.approx(100.0))
     assert noise[6].noise == pytest.approx(0.158, abs=5e-4)
     assert [level.alpha for level in noise] == pytest.approx([200.0] * 21)
-    assert [level.alpha for level in levels.noise_levels(5.0)][0] == pytest.approx(2.0)
+    assert next(level.alpha for level in levels.noise_levels(5.0)) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("motion", [0.04, 1.0, 5.0])

@@ -4,10 +4,11 @@ import hashlib
 
 import pytest
 import torch
+from tiny_weights import ARCH, INFO
 
 from lightning_mm.models import Magnifier
 from lightning_mm.weights import SHIPPED, loading, write_weights
-from tiny_weights import ARCH, INFO
+
 
 @pytest.fixture
 def magnifier():

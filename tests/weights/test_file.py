@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from tiny_weights import ARCH, INFO
 
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.weights import WeightsInfo, read_weights, write_weights
-from tiny_weights import ARCH, INFO
 
 WEIGHT = "decoder.body.0.conv1.weight"
 
