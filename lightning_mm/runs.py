@@ -93,20 +93,6 @@ class Results:
         return cls(**data)
 
 
-def find_results(root: Path) -> list[Results]:
-    """All results below a directory, in order of path.
-
-    Raises:
-        InputError: The directory does not exist, or holds no finished run.
-    """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such directory of runs")
-    found = [Results.read(path.parent) for path in sorted(root.rglob(RESULTS_FILE))]
-    if not found:
-        raise InputError(f"{root}: no finished run in it (no {RESULTS_FILE})")
-    return found
-
-
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a crash, sees the old or the new content and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)

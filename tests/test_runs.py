@@ -12,7 +12,7 @@ import pytest
 
 from lightning_mm import runs
 from lightning_mm.errors import InputError
-from lightning_mm.runs import Results, find_results, fingerprint, git_commit, package_versions, write_text_atomically
+from lightning_mm.runs import Results, fingerprint, git_commit, package_versions, write_text_atomically
 
 
 @pytest.fixture
@@ -92,20 +92,6 @@ def test_bytes_that_are_no_text_are_named(tmp_path):
 def test_another_schema_is_refused(change, results, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(change(asdict(results))))
     assert "schema 1" in message_of(tmp_path)
-
-
-def test_results_below_a_directory_are_found_in_order(results, tmp_path):
-    for name in ("b", "a/deep", "c"):
-        replace(results, name=name).write(tmp_path / name)
-    (tmp_path / "d").mkdir()
-    assert [found.name for found in find_results(tmp_path)] == ["a/deep", "b", "c"]
-
-
-def test_a_directory_without_results_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no such directory"):
-        find_results(tmp_path / "none")
-    with pytest.raises(InputError, match=r"no finished run"):
-        find_results(tmp_path)
 
 
 def test_text_is_replaced_whole(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 from lightning_mm.reporting.collect import HAND_DESIGNED, Run, Sweep
 from lightning_mm.reporting.figures import MAX_LINES, below_view, parallel_coordinates, scatter
 from lightning_mm.reporting.html_table import runs_table
+from lightning_mm.reporting.variants import variants_html
 from lightning_mm.reporting.verdict import (
     FLOPS_LABEL,
     THRESHOLD_NOTE,
@@ -49,6 +50,7 @@ def page(sweep: Sweep) -> str:
             _warnings(sweep),
             _scatter(sweep),
             _parallel(sweep),
+            variants_html(sweep),
             runs_table(sweep),
             _samples(sweep),
             _trials(sweep),
@@ -75,7 +77,8 @@ def _verdict(sweep: Sweep) -> str:
     first, *rest = (escape(sentence) for sentence in verdict(sweep))
     note = small_budget_note(sweep)
     box = f'<aside class="note">{_bold_start(note)}</aside>' if note else ""
-    return f"<section class=verdict><p><strong>{first}</strong> {' '.join(rest)}</p>{box}{_facts(sweep)}</section>"
+    lead = first if note else f"<strong>{first}</strong>"  # what is no verdict does not look like one
+    return f"<section class=verdict>{box}<p>{lead} {' '.join(rest)}</p>{_facts(sweep)}</section>"
 
 
 def _facts(sweep: Sweep) -> str:

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from lightning_mm.reporting.collect import ARCH_PREFIX, DASH, Run, Sweep
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
+from lightning_mm.reporting.variants import variants_table
 from lightning_mm.reporting.verdict import (
     FLOOR_NAMES,
     FLOPS_LABEL,
@@ -33,6 +34,8 @@ def print_table(sweep: Sweep, console: Console | None = None) -> None:
     if console.width < MIN_WIDTH:
         console.width = MIN_WIDTH
     console.print(results_table(sweep))
+    if (variants := variants_table(sweep)) is not None:
+        console.print(variants)
     for line in caption(sweep):
         console.print(Text(line))
     for line in comparability_warnings(sweep):
