@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_mm.errors import first_line
+from lightning_mm.models.precision import exact_float32
 from lightning_mm.runs import fingerprint
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ SSIM_SETTINGS: dict[str, Any] = {
 PSNR_SETTINGS = {"mse": "all channels and pixels of an image", "range": 255, "cap_db": 100, "mean": "over images"}
 PSNR_CAP = 100.0
 SSIM_MIN_SIZE = 11
+LPIPS_MIN_SIZE = {"squeeze": 17, "alex": 31, "vgg": 16}
 
 
 def definitions(lpips_net: LpipsNet = "off") -> dict[str, str]:
@@ -68,7 +70,7 @@ def ssim(output: Tensor, target: Tensor) -> Tensor:
         raise ValueError(f"SSIM of images of {tuple(output.shape[-2:])}: both sides must be >= {SSIM_MIN_SIZE}")
     # torchmetrics has no such setting: it pads by reflection, which moves the value by up to 0.03 on frames of 32 px.
     c1, c2 = ((k * 255.0) ** 2 for k in SSIM_SETTINGS["constants"])
-    with torch.autocast(output.device.type, enabled=False):
+    with exact_float32(output.device.type):
         x, y = _to_255(output), _to_255(target)
         mean_x, mean_y, xx, yy, xy = _windowed([x, y, x * x, y * y, x * y])
         both, squares = mean_x * mean_y, mean_x.square() + mean_y.square()

@@ -57,7 +57,7 @@ def claim(run_dir: Path, config: dict[str, Any]) -> None:
             for key in sorted(before.keys() | now.keys()):
                 if before.get(key) != now.get(key):
                     was, is_ = before.get(key), now.get(key)
-                    advice = "choose another --run.dir, or delete it"
+                    advice = "choose another directory, or delete it"
                     raise InputError(f"{run_dir}: holds a run with {key} = {was}, not {is_}; {advice}")
         write_text_atomically(path, yaml.safe_dump(config, sort_keys=False))
     except OSError as error:

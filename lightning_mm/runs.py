@@ -97,11 +97,34 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a crash, sees the old or the new content and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, option: str, folder: bool = False) -> None:
+    """Find before long work that a file, or files in a folder, could not be written behind it.
+
+    Args:
+        path: What is to be written, or the folder that it goes to; neither need exist.
+        option: The option that names it, for the message.
+        folder: Whether it is a folder.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    if path.exists() and path.is_dir() != folder:
+        found, wanted = ("a file", "a directory") if folder else ("a directory", "a file to write")
+        raise InputError(f"{option} {path}: is {found}, must be {wanted}")
+    start = (path if folder else path.parent).absolute()
+    nearest = next(parent for parent in (start, *start.parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise InputError(f"{option} {path}: {nearest} must be a directory that can be written to")
 
 
 def fingerprint(value: Any) -> str:

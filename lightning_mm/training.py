@@ -1,11 +1,13 @@
 """From a configuration to a trained, measured and recorded model: what fit, validate, test and sweeps share."""
 
 import argparse
+import json
 import logging
 import math
 import signal
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +133,12 @@ def build(args: list[str], command: str = "fit") -> TrainingCLI:
         raise
     except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
         raise InputError(f"{_broken_config(args)}{one_line(error)}") from None
+
+
+def as_arguments(configs: Sequence[Path], values: dict[str, Any]) -> list[str]:
+    """Command-line arguments of ``fit``: configuration files, then dotted keys with their values."""
+    given = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    return [argument for path in configs for argument in ("--config", str(path))] + given
 
 
 def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = None) -> Results:

@@ -103,9 +103,9 @@ def make_sandbox(folder):
     generator = np.random.default_rng(0)
     picture = np.kron(generator.integers(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     (folder / "frames").mkdir()
-    for photos in ("photos", "other_photos"):
+    for photos, photo in (("photos", picture), ("other_photos", picture[::-1])):
         (folder / photos).mkdir()
-        Image.fromarray(picture).save(folder / photos / "one.png")
+        Image.fromarray(photo).save(folder / photos / "one.png")
     port = {_port_name(name): value for name, value in Magnifier(MagnifierConfig.baseline()).state_dict().items()}
     torch.save({"model_state_dict": port}, folder / "epoch50.tar")
     with ClipWriter(folder / "clip.mp4", 64, 64, fps=Fraction(25)) as writer:

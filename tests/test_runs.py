@@ -12,7 +12,14 @@ import pytest
 
 from lightning_mm import runs
 from lightning_mm.errors import InputError
-from lightning_mm.runs import Results, fingerprint, git_commit, package_versions, write_text_atomically
+from lightning_mm.runs import (
+    Results,
+    fingerprint,
+    git_commit,
+    package_versions,
+    require_writable,
+    write_text_atomically,
+)
 
 
 @pytest.fixture
@@ -92,6 +99,38 @@ def test_bytes_that_are_no_text_are_named(tmp_path):
 def test_another_schema_is_refused(change, results, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(change(asdict(results))))
     assert "schema 1" in message_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "message"),
+    [
+        ("here", False, "--out here: is a directory, must be a file to write"),
+        ("file", True, "--out file: is a file, must be a directory"),
+        ("file/below", False, "must be a directory that can be written to"),
+        ("file/below/deep", True, "must be a directory that can be written to"),
+    ],
+)
+def test_what_cannot_be_written_is_found_before(path, folder, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("here").mkdir()
+    Path("file").touch()
+    with pytest.raises(InputError, match=message):
+        require_writable(Path(path), "--out", folder)
+
+
+def test_what_can_be_written_is_accepted_and_not_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    for path, folder in (("new", False), ("new", True), ("new/deep", False), ("file", False), (".", True)):
+        require_writable(Path(path), "--out", folder)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_text_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_text_atomically(tmp_path / "folder", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_text_is_replaced_whole(tmp_path, monkeypatch):

@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from lightning_mm.errors import InputError, one_line
-from lightning_mm.runs import write_text_atomically
+from lightning_mm.runs import require_writable, write_text_atomically
 
 REPEATS = 5
 
@@ -65,7 +64,7 @@ def train(args: list[str]) -> None:
     if options.repeats < 1:
         raise InputError(f"--repeats {options.repeats}: must be >= 1")
     if options.json is not None:
-        _check_writable(options.json)
+        require_writable(options.json, "--json")
 
     from lightning_mm.benchmarking.printing import print_speed
     from lightning_mm.benchmarking.train import measure_training
@@ -81,15 +80,6 @@ def train(args: list[str]) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[list[str]], None]] = {"train": train}
-
-
-def _check_writable(path: Path) -> None:
-    """Find before minutes of measuring that a file could not be written behind them."""
-    if path.is_dir():
-        raise InputError(f"--json {path}: is a directory, must be a file to write")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"--json {path}: {parent} must be a directory that can be written to")
 
 
 def _say(doing: str) -> None:

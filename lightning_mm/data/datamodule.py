@@ -182,8 +182,8 @@ class PairDataModule(L.LightningDataModule):
         return SceneDataset(sampler) if validation else SceneDataset(sampler, self.echo, self._window())
 
     def _window(self) -> int:
-        """Scenes per block of echoed samples: whole steps, so that an epoch is a number of blocks."""
-        return _ECHO_BATCHES * self.batch_size * self._ranks()[1]
+        """Scenes per block of echoed samples, whatever the number of ranks; an epoch is a number of blocks."""
+        return _ECHO_BATCHES * self.batch_size
 
     def _oh2018(self, split: str) -> Oh2018Dataset:
         assert self.oh2018 is not None

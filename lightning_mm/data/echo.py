@@ -69,7 +69,7 @@ class RenderedScenes:
             bank: Textures.
         """
         keys = scenes["key"].tolist()
-        missing = [row for row, key in enumerate(keys) if key not in self._slots]
+        missing = [row for row, key in enumerate(keys) if key not in self._slots and key not in keys[:row]]
         if missing:
             self._remember(scenes, bank, missing, keys)
         assert self._frames is not None

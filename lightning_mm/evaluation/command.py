@@ -14,12 +14,13 @@ from lightning_mm.evaluation.linearity import linearity, linearity_levels
 from lightning_mm.evaluation.methods import methods
 from lightning_mm.evaluation.pairs import Scorer, score
 from lightning_mm.evaluation.writing import print_tables, write
-from lightning_mm.metrics import SSIM_MIN_SIZE, LpipsNet, definitions
+from lightning_mm.metrics import LPIPS_MIN_SIZE, SSIM_MIN_SIZE, LpipsNet, definitions
 from lightning_mm.recording import processor
-from lightning_mm.runs import git_commit, package_versions
+from lightning_mm.runs import git_commit, package_versions, require_writable
 from lightning_mm.video.magnify import pick_device
 from lightning_mm.video.measuring import require_opencv
-from lightning_mm.weights import SHIPPED
+from lightning_mm.weights import SHIPPED, read_magnifier
+from lightning_mm.weights.file import tensors_digest
 
 Protocol = Literal["pairs", "subpixel", "noise", "linearity"]
 
@@ -58,7 +59,8 @@ def evaluate(
     """
     weights = list(SHIPPED) if weights is None else weights
     protocols = list(get_args(Protocol)) if protocols is None else protocols
-    _check(weights, protocols, samples, pairs, size)
+    _check(weights, protocols, samples, pairs, size, lpips if "pairs" in protocols else "off")
+    require_writable(out, "--out", folder=True)
     place = pick_device(device)
     if "linearity" in protocols:
         require_opencv()
@@ -69,8 +71,8 @@ def evaluate(
     data = {"procedural": sets.validation_set(None, pairs, size)}
     if photos is not None:
         data["photos"] = sets.validation_set(photos, pairs, size)
-    if "pairs" in protocols:
-        scorer = Scorer(lpips)
+    scorer = Scorer(lpips) if "pairs" in protocols else None
+    if scorer:
         for name, one in data.items():
             say(f"{name} validation set: {len(found)} methods on {pairs} pairs of {size} px")
             tables[name] = {
@@ -95,11 +97,11 @@ def evaluate(
     if "linearity" in protocols:
         curve("linearity", linearity_levels(), linearity)
     result = {
-        "weights": weights,
+        "weights": {source: tensors_digest(read_magnifier(source)[1]) for source in weights},
         "sets": tables,
         "curves": curves,
         "settings": {"samples": samples, "size": size, "textures": "photos" if photos else "procedural"},
-        "definitions": definitions(),
+        "definitions": definitions(scorer.lpips if scorer else "off"),
         "hardware": {
             "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu",
             "processor": processor(),
@@ -114,7 +116,7 @@ def evaluate(
         print(f"wrote {path}")
 
 
-def _check(weights: list[str], protocols: list[Protocol], samples: int, pairs: int, size: int) -> None:
+def _check(weights: list[str], protocols: list[Protocol], samples: int, pairs: int, size: int, lpips: LpipsNet) -> None:
     if not weights:
         raise InputError(f"weights is empty: must be one or more of {', '.join(SHIPPED)} or paths")
     if not protocols or len(set(protocols)) < len(protocols):
@@ -122,3 +124,5 @@ def _check(weights: list[str], protocols: list[Protocol], samples: int, pairs: i
     for name, value, low in (("samples", samples, 1), ("pairs", pairs, 1), ("size", size, SSIM_MIN_SIZE)):
         if value < low:
             raise InputError(f"{name} = {value}: must be >= {low}")
+    if lpips != "off" and size < LPIPS_MIN_SIZE[lpips]:
+        raise InputError(f"size = {size}: must be >= {LPIPS_MIN_SIZE[lpips]} for LPIPS of {lpips}, or --lpips off")

@@ -14,10 +14,11 @@ import torch
 from lightning_mm.data.bank import TextureBank
 from lightning_mm.data.rendering import render_pairs
 from lightning_mm.data.scenes import SceneSampler
+from lightning_mm.errors import InputError
 from lightning_mm.evaluation.levels import Level, collated, moved_by
 from lightning_mm.evaluation.methods import Method
 from lightning_mm.video.magnify import to_frame
-from lightning_mm.video.measuring import Tracker
+from lightning_mm.video.measuring import Tracker, require_opencv
 
 MOTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
@@ -51,6 +52,7 @@ def linearity(
     Raises:
         InputError: OpenCV is not installed.
     """
+    require_opencv()
     rows = []
     for level in levels:
         found: dict[str, list[float]] = {name: [] for name in (*methods, TARGET)}
@@ -58,7 +60,10 @@ def linearity(
             scenes = moved_by(collated(sampler, bank, range(index, index + 1)), level, together=True)
             pairs = render_pairs(scenes, bank, sampler.size)
             along = scenes["shift"][0, 0].double().cpu().numpy()[::-1] / level.motion  # (x, y), of length 1
-            tracker = Tracker(to_frame(pairs.frame_a), (0, 0, sampler.size, sampler.size), f"scene {index}")
+            try:
+                tracker = Tracker(to_frame(pairs.frame_a), (0, 0, sampler.size, sampler.size), f"scene {index}")
+            except InputError:
+                continue  # a scene without a corner
             outputs = {name: method(pairs.frame_a, pairs.frame_b, pairs.alpha) for name, method in methods.items()}
             for name, output in {**outputs, TARGET: pairs.target}.items():
                 moved, corners = tracker(to_frame(output.float()))

@@ -1,6 +1,6 @@
 """What is judged: magnifiers, and methods that need no training, as functions of two frames and a factor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_mm.classical.linear import magnify_linear
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier
+from lightning_mm.models.precision import exact_float32
 from lightning_mm.weights import load_magnifier
 
 Method = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -44,17 +45,23 @@ def methods(sources: list[str], device: torch.device) -> dict[str, Method]:
 
 
 def magnifying(magnifier: Magnifier) -> Method:
-    """A magnifier as a method."""
+    """A magnifier as a method, in float32."""
     magnifier = magnifier.eval()
 
     def method(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
-        return magnifier(frame_a, frame_b, alpha)
+        with exact_float32(frame_a.device.type):
+            return magnifier(frame_a, frame_b, alpha)
 
     return method
 
 
-def title(name: str) -> str:
-    """A method's name for tables: that of the run for a checkpoint, the file's for a file."""
+def titles(names: Iterable[str]) -> dict[str, str]:
+    """Names for tables: that of the run for a checkpoint, the file's for a file; in full where two are alike."""
+    short = {name: _title(name) for name in names}
+    return {name: name if list(short.values()).count(text) > 1 else text for name, text in short.items()}
+
+
+def _title(name: str) -> str:
     path = Path(name)
     if path.suffix == ".ckpt":
         return path.parent.parent.name or path.stem

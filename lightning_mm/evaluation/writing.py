@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_mm.errors import InputError
-from lightning_mm.evaluation.methods import title
+from lightning_mm.evaluation.methods import titles
 from lightning_mm.runs import write_text_atomically
 
 RESULT_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
@@ -85,8 +85,9 @@ def print_tables(result: dict[str, Any], console: Console | None = None) -> None
         table = Table(title=f"{name}: {size} [{identity['digest']}]", title_justify="left", box=box.SIMPLE_HEAD)
         for head in ("method", *_METRICS.values()):
             table.add_column(head, justify="left" if head == "method" else "right")
+        shown = titles(one["methods"])
         for method, values in one["methods"].items():
-            table.add_row(title(method), *(_with_error(values, metric) for metric in _METRICS))
+            table.add_row(shown[method], *(_with_error(values, metric) for metric in _METRICS))
         console.print(table)
         for metric, reason in one["absent"].items():
             console.print(f"{metric} absent: {reason}")
@@ -102,17 +103,17 @@ def _curve_table(curve: _Curve, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=f"{curve.heading}, SSIM", title_justify="left", box=box.SIMPLE_HEAD)
     for head in ("method", *(f"{curve.x} {point:.3g}" for point in shown)):
         table.add_column(head, justify="left" if head == "method" else "right")
-    for method in dict.fromkeys(row["method"] for row in rows):
+    for method, name in titles(row["method"] for row in rows).items():
         found = {row[curve.x]: row["ssim"] for row in rows if row["method"] == method}
-        table.add_row(title(method), *(f"{found[point]:.4f}" for point in shown))
+        table.add_row(name, *(f"{found[point]:.4f}" for point in shown))
     return table
 
 
 def _linearity_table(rows: list[dict[str, Any]]) -> Table:
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+    methods = titles(row["method"] for row in rows)
     heading = f"{_CURVES['linearity'].heading} [px]; target: the tracker's own error"
     table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("motion", "alpha", "expected", *map(title, methods)):
+    for head in ("motion", "alpha", "expected", *methods.values()):
         table.add_column(head, justify="right")
     for motion, alpha, expected in dict.fromkeys((row["motion"], row["alpha"], row["expected"]) for row in rows):
         found = {row["method"]: row["measured"] for row in rows if (row["motion"], row["alpha"]) == (motion, alpha)}
@@ -132,13 +133,13 @@ def page(result: dict[str, Any]) -> str:
     for name, rows in result["curves"].items():
         curve = _CURVES[name]
         figure = go.Figure()
-        for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
+        for number, (method, shown) in enumerate(titles(row["method"] for row in rows).items()):
             own = sorted((row for row in rows if row["method"] == method), key=lambda row: row[curve.x])
             figure.add_scatter(
                 x=[row[curve.x] for row in own],
                 y=[row[curve.y] for row in own],
                 error_y={"type": "data", "array": [row[f"{curve.y}_error"] or 0.0 for row in own], "thickness": 1},
-                name=title(method),
+                name=shown,
                 mode="markers" if curve.y == "measured" else "lines+markers",
                 marker={"color": _COLOURS[number % len(_COLOURS)]},
             )
@@ -164,8 +165,9 @@ def _html_table(name: str, one: dict[str, Any]) -> str:
     identity = one["identity"]
     lead = f"{identity['pairs']} pairs of {identity['height']} x {identity['width']} px, {identity['name']}"
     head = "".join(f"<th>{label}</th>" for label in ("method", *_METRICS.values()))
+    shown = titles(one["methods"])
     rows = "".join(
-        f"<tr><td>{escape(title(method))}</td>"
+        f"<tr><td>{escape(shown[method])}</td>"
         + "".join(f"<td>{_with_error(values, metric)}</td>" for metric in _METRICS)
         + "</tr>"
         for method, values in one["methods"].items()

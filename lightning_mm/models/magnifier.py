@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,6 +10,7 @@ from lightning_mm.models.config import MagnifierConfig
 from lightning_mm.models.decoder import Decoder
 from lightning_mm.models.encoder import Representation, build_encoder
 from lightning_mm.models.manipulator import Manipulator
+from lightning_mm.models.precision import exact_float32
 
 
 class Magnifier(nn.Module):
@@ -54,7 +54,7 @@ class Magnifier(nn.Module):
         Returns:
             Texture and shape at the padded size: H and W below stand for the next multiple of ``config.stride``.
         """
-        with torch.autocast(frame.device.type, enabled=False):
+        with exact_float32(frame.device.type):
             return self.encoder(self._pad(frame.float()))
 
     def manipulate(self, shape_a: Tensor, shape_b: Tensor, alpha: Tensor | float) -> Tensor:
@@ -69,7 +69,7 @@ class Magnifier(nn.Module):
         Returns:
             Magnified shape, (B, c_E, H/2, W/2), float32.
         """
-        with torch.autocast(shape_b.device.type, enabled=False):
+        with exact_float32(shape_b.device.type):
             return self.manipulator(shape_a, shape_b, alpha)
 
     def decode(self, texture: Tensor, shape: Tensor, size: tuple[int, int] | None = None) -> Tensor:

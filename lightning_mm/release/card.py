@@ -77,9 +77,11 @@ def _number(value: float | None) -> str:
 
 
 def _cell(key: str, entry: dict[str, Any]) -> str:
-    value = entry[key]
-    if key == "processor":
-        return str(entry["device"]) if entry["device"] != "cpu" else f"{value}, {entry['threads']} thread(s)"
+    value = entry.get(key)
+    if value is None:
+        return "-"
+    if key == "processor" and "device" in entry:
+        return str(entry["device"]) if entry["device"] != "cpu" else f"{value}, {entry.get('threads')} thread(s)"
     if key == "commit":
-        return f"`{value[:12]}`" if value else "-"
+        return f"`{value[:12]}`"
     return f"{value:,}" if isinstance(value, int) and key in ("steps", "samples") else str(value)

@@ -8,7 +8,10 @@ import torch
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightning_mm.errors import InputError, one_line
+from lightning_mm.training import as_arguments
 from lightning_mm.weights import SHIPPED
+
+_OWN = {"run.dir", "run.weights", "data.photos"}
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,17 @@ class ReleaseSpec:
         cpu: Experiment files that are merged behind those where there is no GPU.
         settings: Dotted keys for every stretch of training.
         descriptions: What each model is, in a sentence.
-        data: What they are trained on besides procedural textures, where photos are given.
+        photos: What the photos are that ``--photos`` names; said of weights that were trained on photos.
         licence: Terms under which the files may be used.
+        photos_licence: What is to be added to them for weights that were trained on photos.
     """
 
     models: dict[str, list[Path]]
     cpu: list[Path]
     descriptions: dict[str, str]
-    data: str
+    photos: str
     licence: str
+    photos_licence: str
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -38,6 +43,8 @@ class ReleaseSpec:
                 raise ValueError(f"models: no weights named '{name}' ship; accepted: {', '.join(SHIPPED)}")
             if name not in self.descriptions:
                 raise ValueError(f"descriptions: lacks '{name}'")
+        for key in _OWN & self.settings.keys():
+            raise ValueError(f"settings: {key} is not for here; there are the options of 'lightning-mm release'")
 
     def arguments(self, name: str, run_dir: Path, weights: Path | None, photos: Path | None, seed: int) -> list[str]:
         """Arguments of ``fit`` for one stretch of training.
@@ -51,9 +58,8 @@ class ReleaseSpec:
         """
         files = [*self.models[name], *([] if torch.cuda.is_available() else self.cpu)]
         values = {"data.seed": seed, "seed_everything": seed, **self.settings}
-        values |= {"run.dir": run_dir, "run.weights": weights, "data.photos": photos}
-        given = [f"--{key}={value}" for key, value in values.items() if value is not None]
-        return [arg for file in files for arg in ("--config", str(file))] + given
+        paths = {"run.dir": run_dir, "run.weights": weights, "data.photos": photos}
+        return as_arguments(files, values | {key: str(path) for key, path in paths.items() if path is not None})
 
 
 def read_release(path: Path) -> ReleaseSpec:

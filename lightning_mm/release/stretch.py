@@ -43,20 +43,21 @@ def train_stretch(spec: ReleaseSpec, name: str, file: Path, runs: Path, photos: 
         InputError: The file is damaged or of another architecture; or the configuration is wrong.
         Interrupted: Stopped by the user; the same call continues.
     """
-    before = read_weights(file).info.log if file.exists() else []
+    start = file if file.exists() else None
+    before = read_weights(file).info.log if start else []
     run_dir = runs / f"{name}-{len(before) + 1}"
-    arguments = spec.arguments(name, run_dir, file if before else None, photos, seed=len(before))
+    arguments = spec.arguments(name, run_dir, start, photos, seed=len(before))
     results = fit([*arguments, "--trainer.enable_progress_bar=false"])
-    return Stretch(run_dir / LAST, [*before, log_entry(results, before, photos)])
+    return Stretch(run_dir / LAST, [*before, log_entry(results, before)])
 
 
-def log_entry(results: Results, before: list[dict[str, Any]], photos: Path | None) -> dict[str, Any]:
+def log_entry(results: Results, before: list[dict[str, Any]]) -> dict[str, Any]:
     """What is kept of a stretch of training, as plain JSON."""
     budget, hardware = results.budget, results.hardware
     data = results.config["data"]
     textures = f"{data['textures']} procedural textures"
-    if photos is not None:
-        textures += f" and {len(find_images(photos))} photos"
+    if data["photos"] is not None:
+        textures += f" and {len(find_images(Path(data['photos'])))} photos"
     loss = results.config["model"]["loss"]
     return {
         "stretch": len(before) + 1,

@@ -17,7 +17,7 @@ from optuna.trial import Trial
 
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.runs import fingerprint
-from lightning_mm.training import build
+from lightning_mm.training import as_arguments, build
 
 PREFIXES = ("model.", "data.", "trainer.", "run.ema_decay")
 
@@ -108,9 +108,7 @@ class SweepSpec:
         """Command-line arguments of one run: ``fit`` with these is that run."""
         files = [*self.configs, *([self.references[reference]] if reference is not None else [])]
         values = {**self.settings, **overrides, "run.dir": str(run_dir)}
-        return [arg for path in files for arg in ("--config", str(path))] + [
-            f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()
-        ]
+        return as_arguments(files, values)
 
     def check(self, directory: Path) -> None:
         """Build every reference and both ends of every key's range, so that a wrong key is refused in advance.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_mm.errors import InputError
-from lightning_mm.runs import write_text_atomically
+from lightning_mm.runs import require_writable, write_text_atomically
 from lightning_mm.video.clip import open_clip
 from lightning_mm.video.colour import Frame
 
@@ -83,6 +83,8 @@ def measure(input: Path, roi: str | None = None, fps: float | None = None, csv: 
         fps: True frame rate, where the file's is only for playing (high-speed footage).
         csv: File to write the displacement of every frame to.
     """
+    if csv is not None:
+        require_writable(csv, "--csv")
     motion = track(input, roi, fps)
     x, y = motion.peak_to_peak
     frequency, amplitude = motion.dominant()

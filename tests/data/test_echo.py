@@ -111,3 +111,17 @@ def test_a_forgotten_scene_is_rendered_again_to_the_same_pair(bank):
         scenes = batch_of(data, range(start, start + 2))
         for one, other in zip(long.pairs(scenes, bank), short.pairs(scenes, bank), strict=True):
             assert torch.equal(one, other)
+
+
+def test_ranks_whose_batches_straddle_two_rounds_are_served_too(bank):
+    """Three ranks of two pairs: a batch of one rank can hold one scene twice."""
+    data, world, batch = dataset(bank, 4, 4), 3, 2
+    rendered, plain = RenderedScenes(SIZE, 4 + batch), RenderedScenes(SIZE, 400)
+    twice = 0
+    for step in range(64):
+        indices = [(step * batch + place) * world for place in range(batch)]
+        scenes = batch_of(data, indices)
+        twice += len(set(scenes["key"].tolist())) < batch
+        for one, other in zip(rendered.pairs(scenes, bank), plain.pairs(scenes, bank), strict=True):
+            assert torch.equal(one, other)
+    assert twice > 0

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from lightning_mm.cli import main
+from lightning_mm.evaluation.methods import titles
 from lightning_mm.models import Magnifier, MagnifierConfig
-from lightning_mm.weights import WeightsInfo, write_weights
+from lightning_mm.weights import WeightsInfo, read_weights, write_weights
 
 SMALL = ["--pairs=2", "--samples=1", "--size=32", "--lpips=off", "--out=out"]
 ARCH = MagnifierConfig(encoder_channels=2, decoder_depth=1, decoder_channels=4)
@@ -33,6 +34,7 @@ def test_files_and_tables(here, capsys):
     assert main(["evaluate", "--weights=[mine.safetensors]", *SMALL]) == 0
     result = json.loads((here / "out/evaluation.json").read_text())
     assert result["sets"].keys() == {"procedural"}
+    assert result["weights"] == {"mine.safetensors": read_weights(here / "mine.safetensors").digest}
     methods = ["mine.safetensors", "frame_b", "linear_eulerian"]
     assert list(result["sets"]["procedural"]["methods"]) == methods
     counts = {"subpixel": 15, "noise_0.05px": 21, "noise_5px": 21}
@@ -57,6 +59,16 @@ def test_only_what_is_asked_for_is_done(here):
     assert {path.name for path in (here / "out").iterdir()} == {"evaluation.json", "evaluation.html", "subpixel.csv"}
 
 
+def test_methods_are_named_shortly_where_that_is_enough():
+    names = ["proposed", "runs/a/checkpoints/last.ckpt", "runs/a/checkpoints/best.ckpt", "x/mine.safetensors"]
+    assert titles([*names, "frame_b", "proposed"]) == {
+        "proposed": "proposed",
+        **{name: name for name in names[1:3]},
+        "x/mine.safetensors": "mine",
+        "frame_b": "return frame B",
+    }
+
+
 @pytest.mark.parametrize(
     ("args", "names"),
     [
@@ -73,6 +85,8 @@ def test_only_what_is_asked_for_is_done(here):
         (["--pairs=-1"], "pairs = -1"),
         (["--device=tpu9"], "tpu9"),
         (["--lpips=resnet"], "resnet"),
+        (["--size=16"], "size = 16: must be >= 17 for LPIPS of squeeze"),
+        (["--out=mine.safetensors"], "--out mine.safetensors: is a file"),
         (["--sample=3"], "sample"),
     ],
 )

@@ -51,6 +51,15 @@ def test_every_layer_moves_by_the_level(scenes_and_bank, motion):
     assert directions.std() > math.pi / 3, "directions of their own"
 
 
+def test_in_the_noise_test_the_background_stays(scenes_and_bank):
+    sampler, _ = scenes_and_bank
+    assert all(level.still_background for level in levels.noise_levels(5.0))
+    assert not any(level.still_background for level in levels.subpixel_levels())
+    shift = moved_by(batch(sampler), levels.noise_levels(5.0)[3])["shift"]
+    assert not shift[:, 0].any()
+    np.testing.assert_allclose(shift[:, 1:].norm(dim=-1), 5.0, rtol=1e-6)
+
+
 def test_frame_b_has_the_colours_of_frame_a(scenes_and_bank):
     sampler, bank = scenes_and_bank
     clean = render_clean(moved_by(batch(sampler), Level(0.5)), bank, SIZE)

@@ -1,8 +1,8 @@
 """Making the weights that ship: stretch after stretch, interrupted, made worse, measured again; on tiny networks."""
 
 import functools
-import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,11 @@ from PIL import Image
 from lightning_mm.cli import EXIT_INTERRUPTED, main
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation import sets
-from lightning_mm.models import MagnifierConfig
+from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.release.command import release
 from lightning_mm.release.spec import read_release
 from lightning_mm.tasks.magnify import MagnifyTask
-from lightning_mm.weights import SHIPPED, load_magnifier, read_magnifier, read_weights
+from lightning_mm.weights import SHIPPED, WeightsInfo, load_magnifier, read_magnifier, read_weights, write_weights
 
 ROOT = Path(__file__).parents[2]
 BASE = {
@@ -33,8 +33,9 @@ SPEC = {
     "models": {"tiny": ["base.yaml"], "proposed": ["base.yaml", "deeper.yaml"]},
     "cpu": [],
     "descriptions": {"tiny": "for tests", "proposed": "a deeper one"},
-    "data": "procedural textures and photos",
+    "photos": "two gradients",
     "licence": "none",
+    "photos_licence": "ask their owners",
 }
 
 
@@ -96,10 +97,10 @@ def test_an_interrupted_stretch_is_continued(here, capsys):
     whole = run()
     for path in (Path("out"), Path("runs")):
         path.rename(f"whole_{path}")
-    original, steps = MagnifyTask.training_step, []
+    original, steps, stop_at = MagnifyTask.training_step, [], 3
 
     def interrupted(self, batch, batch_idx):
-        if self.global_step == 3:
+        if self.global_step == stop_at:
             raise KeyboardInterrupt
         steps.append(self.global_step)
         return original(self, batch, batch_idx)
@@ -108,8 +109,10 @@ def test_an_interrupted_stretch_is_continued(here, capsys):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MagnifyTask, "training_step", interrupted)
         assert main(command) == EXIT_INTERRUPTED
-    assert not Path("out").exists()
-    assert main(command) == 0
+        assert not Path("out").exists()
+        stop_at = None
+        assert main(command) == 0
+    assert steps == [0, 1, 2, 2, 3], "from the last epoch's end"
     assert read_weights(Path("out/tiny.safetensors")).digest == whole.digest
 
 
@@ -131,13 +134,56 @@ def test_photos_are_trained_on_and_make_a_second_validation_set(here):
     found = run(photos=Path("train"), val_photos=Path("val"))
     assert found.info.metrics.keys() == {"procedural", "photos"}
     assert found.info.log[0]["data"] == "2 procedural textures and 1 photos"
-    assert found.info.data == "procedural textures and photos"
+    assert found.info.data == "procedural textures, and photos: two gradients"
+    assert found.info.licence == "none; ask their owners"
+    with pytest.raises(InputError, match=r"was measured on photos too: give --val_photos"):
+        release(Path("spec.yaml"), ["tiny"], output=Path("out"), runs=Path("runs"))
+
+
+def test_a_photo_cannot_be_in_training_and_validation(here, capsys):
+    for path in ("train/deep", "val"):
+        Path(path).mkdir(parents=True)
+        Image.linear_gradient("L").convert("RGB").save(f"{path}/a.png")
+    arguments = ["--spec=spec.yaml", "--photos=train", "--val_photos=val", "--output=out"]
+    assert main(["release", *arguments]) == 2
+    assert "val/a.png is among the training photos, as train/deep/a.png" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_measuring_again_keeps_the_weights_and_their_log(here):
     before = run()
+    metrics = {"procedural": {**before.info.metrics["procedural"], "methods": {"weights": {"ssim": 2.0}}}}
+    file = Path("out/tiny.safetensors")
+    write_weights(file, before.state, before.arch, replace(before.info, metrics=metrics))
     again = run(train=False)
     assert (again.digest, again.info.log, again.info.metrics) == (before.digest, before.info.log, before.info.metrics)
+
+
+def test_a_worse_model_does_not_keep_the_next_from_training(here):
+    before = run()
+    settings = {"model.optim.lr": 0.5}
+    with pytest.raises(InputError, match=r"runs/tiny-2: SSIM changed by"):
+        release(Path("spec.yaml"), output=Path("out"), runs=Path("runs"), settings=settings)
+    assert read_weights(Path("out/tiny.safetensors")).digest == before.digest
+    assert Path("out/proposed.safetensors").is_file()
+
+
+def test_weights_of_another_set_are_measured_again_before_they_are_compared(here):
+    before = run()
+    metrics = {"elsewhere": before.info.metrics["procedural"]}
+    file = Path("out/tiny.safetensors")
+    write_weights(file, before.state, before.arch, replace(before.info, metrics=metrics))
+    with pytest.raises(InputError, match=r"SSIM changed by -0\.\d{4} on procedural"):
+        release(Path("spec.yaml"), ["tiny"], output=Path("out"), runs=Path("runs"), settings={"model.optim.lr": 0.5})
+
+
+def test_weights_without_a_log_are_trained_further(here):
+    arch = MagnifierConfig(encoder_channels=2, decoder_depth=1, decoder_channels=4)
+    torch.manual_seed(5)
+    state = Magnifier(arch).state_dict()
+    write_weights(Path("out/tiny.safetensors"), state, arch, WeightsInfo("", {}, [], "", ""))
+    found = run(settings={"model.optim.lr": 1e-9})
+    assert all(torch.allclose(found.state[name], value, atol=1e-6) for name, value in state.items())
 
 
 def test_sums_and_card_list_every_file(here):
@@ -178,6 +224,9 @@ def test_a_wrong_specification_is_refused_by_name(here, change, message):
         (["--spec=spec.yaml", "--models=[tiny]", "--photos=none"], "none"),
         (["--spec=spec.yaml", "--models=[tiny]", "--val_photos=none"], "none"),
         (["--spec=spec.yaml", "--models=[tiny]", "--settings={data.sizes: 3}"], "sizes"),
+        (["--spec=spec.yaml", "--models=[tiny]", "--settings={data.photos: here}"], "data.photos"),
+        (["--spec=spec.yaml", "--models=[]"], "models is empty"),
+        (["--spec=spec.yaml", "--output=base.yaml"], "base.yaml"),
         (["--spec=spec.yaml", "--model=[tiny]"], "model"),
         (["--spec=spec.yaml", "--models=[tiny]", "--train=false", "--output=out"], "out/tiny.safetensors"),
     ],
@@ -216,7 +265,7 @@ class TestShipped:
         for one in info.metrics.values():
             assert one["identity"]["pairs"] == 64
             assert one["methods"]["weights"]["ssim"] > one["methods"]["frame_b"]["ssim"]
-        assert json.dumps(info.log)
+        assert info.metrics["procedural"]["identity"] == sets.validation_set(None).validation_identity()
         assert sum(entry["samples"] for entry in info.log) > 0
 
     def test_the_card_is_that_of_the_files(self):
