@@ -59,7 +59,8 @@ def _model(name: str, file: WeightsFile) -> Iterator[str]:
         yield f"Validation set `{title}`: {size}, {identity['name']}, digest `{identity['digest']}`.\n"
         names = list(one["methods"]["weights"])
         yield from _table(["method", *names], [[m, *(_number(v[n]) for n in names)] for m, v in one["methods"].items()])
-        yield from (f"{metric}: {text}." for metric, text in one["definitions"].items())
+        yield ""
+        yield from (f"- {metric}: {text}" for metric, text in one["definitions"].items())
         yield ""
     yield "Training:\n"
     rows = [[_cell(key, entry) for key in _LOG_COLUMNS] for entry in file.info.log]
