@@ -101,6 +101,10 @@ HELP = {
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
     "report": ["Compare the runs below a directory", "File to write the page to"],
     "measure": ["Measure the motion of a region of a clip", "X,Y,WIDTH,HEIGHT"],
+    "convert": ["authors' PyTorch port of Oh et al.", "What the network multiplies", "--alpha_convention"],
+    "evaluate": ["Judge weights by fixed protocols", '"subpixel": SSIM over motions', "--photos"],
+    "release": ["Train the weights that ship", "--val_photos", "Write the weights even where they became worse"],
+    "benchmark": ["Measure speed", "train", "the renderer, and a loader of PNG files"],
 }
 
 

@@ -48,7 +48,7 @@ def here(tmp_path, monkeypatch):
     """A folder with a specification, in which the fixed validation sets are small."""
     monkeypatch.chdir(tmp_path)
     small = functools.partial(sets.validation_set, pairs=2, size=32)
-    monkeypatch.setattr("lightning_mm.release.measure.sets.validation_set", small)
+    monkeypatch.setattr(sets, "validation_set", small)
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
     (tmp_path / "deeper.yaml").write_text(yaml.safe_dump({"model": {"arch": {"decoder_depth": 2}}}))
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
@@ -232,12 +232,12 @@ def test_a_wrong_specification_is_refused_by_name(here, change, message):
         (["--spec=spec.yaml", "--models=[]"], "models is empty"),
         (["--spec=spec.yaml", "--output=base.yaml"], "base.yaml"),
         (["--spec=spec.yaml", "--model=[tiny]"], "model"),
-        (["--spec=spec.yaml", "--models=[tiny]", "--train=false", "--output=out"], "out/tiny.safetensors"),
+        (["--spec=spec.yaml", "--models=[tiny]", "--train=false"], "out/tiny.safetensors"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_trained(here, args, names, capsys):
     before = sorted(here.rglob("*"))
-    assert main(["release", *args]) == 2
+    assert main(["release", "--output=out", *args]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert names in lines[0]

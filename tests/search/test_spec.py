@@ -4,6 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 import yaml
 
 from lightning_mm.cost import cost
@@ -113,6 +114,8 @@ def test_missing_file():
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_sweeps_are_valid_and_their_references_are_the_papers(path, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
+    # Its weights are on no machine without a network.
+    monkeypatch.setattr("lightning_mm.losses.PerceptualDistance", lambda weights: torch.nn.Identity())
     spec = read_spec(path)
     assert yaml.safe_load(path.read_text())["name"] == path.stem
     spec.check(tmp_path / "check")
