@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[measure]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[measure,postgres,dashboard]' --group dev
 	@touch $@
 
 sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.yaml ARGS=)

@@ -25,22 +25,31 @@ class RunOptions:
             nothing when the run is finished.
         wandb: Log to Weights & Biases: "offline" needs no account and is synced later, "online" needs a key.
         wandb_group: Group of the run there, such as the study it belongs to.
+        wandb_job_type: What the run is for there: "train", or in a sweep "search", "reference" or "variant".
+        wandb_tags: Tags of the run there.
         ema_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is validated
             and saved; 0 for none.
         weights: Weights to start from: the name of some that ship, a weights file or a checkpoint, of the same
             architecture. Random ones when left out.
+        latency_size: Side of the square frames on which milliseconds per frame are measured when training has ended; 0
+            for no such measurement.
     """
 
     dir: Path = Path("runs/magnifier")
     wandb: Literal["off", "offline", "online"] = "off"
     wandb_group: str | None = None
+    wandb_job_type: str = "train"
+    wandb_tags: tuple[str, ...] = ()
     ema_decay: float = 0.0
     weights: str | None = None
+    latency_size: int = 384
 
     def __post_init__(self) -> None:
-        """Refuse a decay that is none."""
+        """Refuse values out of range."""
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"run.ema_decay = {self.ema_decay!r}: must be in [0, 1)")
+        if self.latency_size < 0:
+            raise ValueError(f"run.latency_size = {self.latency_size}: must be >= 0")
 
 
 def claim(run_dir: Path, config: dict[str, Any]) -> None:

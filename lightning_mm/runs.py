@@ -44,6 +44,7 @@ class Results:
         validation: Identity of the validation pairs: "name", "pairs", "height", "width", "digest".
         budget: "steps", "samples", "batch_size", "crop", "precision", "seed", "train_seconds".
         hardware: "device", "processor", "threads".
+        latency: Fields of ``Latency`` (milliseconds per frame of video), and "precision"; empty where not measured.
         versions: Versions of Python and the packages that numbers depend on.
         commit: Git commit, with "+changes" when the tree differs from it; ``None`` outside a checkout.
         config: The full resolved configuration.
@@ -62,6 +63,7 @@ class Results:
     validation: dict[str, Any]
     budget: dict[str, Any]
     hardware: dict[str, Any]
+    latency: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: package_versions())
     commit: str | None = field(default_factory=lambda: git_commit())
     config: dict[str, Any] = field(default_factory=dict)

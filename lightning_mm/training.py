@@ -17,12 +17,14 @@ import torch
 import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks, write_samples
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError, one_line
+from lightning_mm.latency import frame_latency
 from lightning_mm.recording import (
     CONFIG_FILE,
     LAST,
@@ -44,8 +46,8 @@ DEFAULT_WEIGHTS = "proposed"
 class TrainingCLI(LightningCLI):
     """LightningCLI for one task and one data module, with strict keys, a run directory and fixed callbacks."""
 
-    def __init__(self, args: ArgsType, command: str) -> None:
-        self.command = command
+    def __init__(self, args: ArgsType, command: str, callbacks: Sequence[Callback] = ()) -> None:
+        self.command, self.more_callbacks = command, callbacks
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
@@ -103,7 +105,8 @@ class TrainingCLI(LightningCLI):
         callbacks = own["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
         self.stopwatch = Stopwatch()
-        callbacks = [*callbacks, self.stopwatch, *standard_callbacks(self.options.dir, self.options.ema_decay)]
+        callbacks = [*callbacks, *self.more_callbacks, self.stopwatch]
+        callbacks += standard_callbacks(self.options.dir, self.options.ema_decay)
         return super().instantiate_trainer(
             callbacks=callbacks,
             logger=build_loggers(self.options),
@@ -117,18 +120,19 @@ class TrainingCLI(LightningCLI):
         return yaml.safe_load(self.parser.dump(self.config, skip_none=False))
 
 
-def build(args: list[str], command: str = "fit") -> TrainingCLI:
+def build(args: list[str], command: str = "fit", callbacks: Sequence[Callback] = ()) -> TrainingCLI:
     """Parse a configuration and build trainer, task and data.
 
     Args:
         args: Command-line arguments.
         command: "fit", "validate" or "test".
+        callbacks: Callbacks of the Trainer beside those of the configuration.
 
     Raises:
         InputError: A key, value or file is wrong; the message is the parser's, on one line.
     """
     try:
-        return TrainingCLI(args, command)
+        return TrainingCLI(args, command, callbacks)
     except InputError:
         raise
     except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
@@ -141,13 +145,19 @@ def as_arguments(configs: Sequence[Path], values: dict[str, Any]) -> list[str]:
     return [argument for path in configs for argument in ("--config", str(path))] + given
 
 
-def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = None) -> Results:
+def fit(
+    args: list[str],
+    role: str = "run",
+    overrides: dict[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Results:
     """Train, or continue, one run and write its ``results.json``.
 
     Args:
         args: Command-line arguments.
         role: Role that the results carry; see ``Results``.
         overrides: Hyperparameters that distinguish the run in its sweep.
+        callbacks: Callbacks of the Trainer beside those of the configuration.
 
     Returns:
         The results, also when the run was finished before.
@@ -157,7 +167,7 @@ def fit(args: list[str], role: str = "run", overrides: dict[str, Any] | None = N
         Interrupted: Stopped by SIGINT or SIGTERM; the last checkpoint stands.
         TrainingDivergedError: The loss became infinite or NaN.
     """
-    cli = build(args)
+    cli = build(args, callbacks=callbacks)
     run_dir, trainer = cli.options.dir, cli.trainer
     config = cli.plain_config()
     cli.datamodule.setup("fit")  # a folder that is missing is found before anything is written
@@ -285,15 +295,25 @@ def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str,
             "crop": data.size,
             "precision": str(trainer.precision),
             "seed": data.seed,
-            "train_seconds": round(cli.stopwatch.seconds, 1),
+            "train_seconds": round(cli.stopwatch.seconds, 3),
         },
         hardware={
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "processor": processor(),
             "threads": torch.get_num_threads(),
         },
+        latency=_latency(cli),
         config=config,
     )
+
+
+def _latency(cli: TrainingCLI) -> dict[str, Any]:
+    side = cli.options.latency_size
+    if not side or not cli.trainer.is_global_zero:
+        return {}
+    with cli.trainer.precision_plugin.forward_context():
+        measured = frame_latency(cli.model.magnifier, (side, side))
+    return {**asdict(measured), "precision": str(cli.trainer.precision)}
 
 
 class _Interruptible:

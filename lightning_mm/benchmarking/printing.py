@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_mm.benchmarking.timing import Summary
+from lightning_mm.timing import Summary
 from lightning_mm.benchmarking.train import FRAMEWORK, TrainingSpeed
 
 MIN_WIDTH = 100

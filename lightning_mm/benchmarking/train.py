@@ -28,7 +28,7 @@ from lightning_mm.benchmarking.parts import (
     step_parts,
 )
 from lightning_mm.benchmarking.reading import PngReading, cores, write_samples
-from lightning_mm.benchmarking.timing import Summary, Timed, calls_to_measure, clock
+from lightning_mm.timing import Summary, Timed, calls_to_measure, clock
 from lightning_mm.callbacks import standard_callbacks
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule, SceneDataset

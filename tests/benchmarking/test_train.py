@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.swa_utils import AveragedModel
 
 from lightning_mm.benchmarking import parts, printing, reading, timing, train
-from lightning_mm.benchmarking.timing import Summary
+from lightning_mm.timing import Summary
 from lightning_mm.benchmarking.train import TrainingSpeed, measure_training
 from lightning_mm.cli import main
 from lightning_mm.data import datamodule, echo, rendering

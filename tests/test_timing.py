@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lightning_mm.benchmarking import timing
-from lightning_mm.benchmarking.timing import Summary, Timed, calls_to_measure
+from lightning_mm import timing
+from lightning_mm.timing import Summary, Timed, calls_to_measure
 
 CPU = torch.device("cpu")
 
