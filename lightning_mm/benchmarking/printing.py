@@ -5,8 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_mm.timing import Summary
 from lightning_mm.benchmarking.train import FRAMEWORK, TrainingSpeed
+from lightning_mm.timing import Summary
 
 MIN_WIDTH = 100
 NOTES = (

@@ -28,7 +28,6 @@ from lightning_mm.benchmarking.parts import (
     step_parts,
 )
 from lightning_mm.benchmarking.reading import PngReading, cores, write_samples
-from lightning_mm.timing import Summary, Timed, calls_to_measure, clock
 from lightning_mm.callbacks import standard_callbacks
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule, SceneDataset
@@ -36,6 +35,7 @@ from lightning_mm.data.rendering import Pairs
 from lightning_mm.recording import processor
 from lightning_mm.runs import git_commit, package_versions
 from lightning_mm.tasks.magnify import MagnifyTask
+from lightning_mm.timing import Summary, Timed, calls_to_measure, clock
 from lightning_mm.training import TrainingCLI, build
 
 FRAMEWORK = "framework"

@@ -12,7 +12,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.swa_utils import AveragedModel
 
 from lightning_mm.benchmarking import parts, printing, reading, timing, train
-from lightning_mm.timing import Summary
 from lightning_mm.benchmarking.train import TrainingSpeed, measure_training
 from lightning_mm.cli import main
 from lightning_mm.data import datamodule, echo, rendering
@@ -21,6 +20,7 @@ from lightning_mm.data.scenes import SceneSampler
 from lightning_mm.losses import MagnificationLoss, PerceptualDistance
 from lightning_mm.models import Magnifier
 from lightning_mm.tasks.magnify import MagnifyTask
+from lightning_mm.timing import Summary
 from lightning_mm.training import build
 
 TINY = [
