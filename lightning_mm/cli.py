@@ -140,6 +140,13 @@ def report(args: list[str]) -> None:
     _call(report, "report", args)
 
 
+def publish(args: list[str]) -> None:
+    """Upload runs that were kept offline to Weights & Biases, with a workspace."""
+    from lightning_mm.tracking.publish import publish
+
+    _call(publish, "publish", args)
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "fit": fit,
     "validate": validate,
@@ -152,6 +159,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "release": release,
     "sweep": sweep,
     "report": report,
+    "publish": publish,
     "benchmark": benchmark,
 }
 

@@ -1,16 +1,16 @@
 """Where a run goes and how it is recorded: its directory, its loggers, the machine it ran on."""
 
 import platform
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from lightning_mm.errors import InputError
 from lightning_mm.runs import Results, write_text_atomically
+from lightning_mm.tracking.run import Mode, RunLogger, resolve_mode
 
 CONFIG_FILE = "config.yaml"
 LAST = Path("checkpoints/last.ckpt")
@@ -23,7 +23,9 @@ class RunOptions:
     Args:
         dir: Directory of the run. Running again with the same configuration continues from its last checkpoint, or does
             nothing when the run is finished.
-        wandb: Log to Weights & Biases: "offline" needs no account and is synced later, "online" needs a key.
+        wandb: Log to Weights & Biases: "offline" needs no account and is uploaded by ``publish`` later, "online" needs
+            a key. Left out, the environment variable WANDB_MODE decides (online, offline or disabled), and where it is
+            not set either, nothing is logged there.
         wandb_group: Group of the run there, such as the study it belongs to.
         wandb_job_type: What the run is for there: "train", or in a sweep "search", "reference" or "variant".
         wandb_tags: Tags of the run there.
@@ -36,7 +38,7 @@ class RunOptions:
     """
 
     dir: Path = Path("runs/magnifier")
-    wandb: Literal["off", "offline", "online"] = "off"
+    wandb: Mode | None = None
     wandb_group: str | None = None
     wandb_job_type: str = "train"
     wandb_tags: tuple[str, ...] = ()
@@ -96,38 +98,30 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def build_loggers(options: RunOptions) -> list[Logger]:
-    """CSV always, Weights & Biases when asked for."""
-    loggers: list[Logger] = [CSVLogger(save_dir=options.dir, name="logs")]
-    if options.wandb != "off":
-        from lightning.pytorch.loggers import WandbLogger
+    """CSV always, Weights & Biases when asked for.
 
-        options.dir.mkdir(parents=True, exist_ok=True)
-        offline = options.wandb == "offline"
-        name, group = options.dir.name, options.wandb_group
-        project = "lightning_mm"
-        loggers.append(WandbLogger(name=name, group=group, project=project, save_dir=options.dir, offline=offline))
+    Raises:
+        InputError: Weights & Biases is to be "online" and there is no key, or WANDB_MODE is none of its modes.
+    """
+    loggers: list[Logger] = [CSVLogger(save_dir=options.dir, name="logs")]
+    mode = resolve_mode(options.wandb)
+    if mode != "off":
+        labels = (options.wandb_group, options.wandb_job_type, options.wandb_tags)
+        loggers.append(RunLogger(options.dir, mode, *labels))
     return loggers
 
 
 def log_summary(logger: Logger, results: Results, samples: Path) -> None:
-    """Put what a trade-off plot needs into W&B's summary."""
-    from lightning.pytorch.loggers import WandbLogger
-
-    if not isinstance(logger, WandbLogger):
-        return
-    import wandb
-
-    run = logger.experiment
-    figures = {"params": results.cost["params"], "paper_gflops": results.cost["paper_flops"] / 1e9, **results.metrics}
-    run.config.update(_flatten(results.config), allow_val_change=True)
-    run.summary.update({name: value for name, value in figures.items() if value is not None})
-    run.log({"validation pairs: A, B, target, output": wandb.Image(str(samples))})
+    """Put what a trade-off plot needs into a W&B run."""
+    if isinstance(logger, RunLogger):
+        logger.log_summary(results, samples)
 
 
 def close_loggers(loggers: list[Logger]) -> None:
     """End a W&B run, however the training ended: the next run of this process would else share it."""
-    if "wandb" in sys.modules and len(loggers) > 1:
-        sys.modules["wandb"].finish()
+    for logger in loggers:
+        if isinstance(logger, RunLogger):
+            logger.close()
 
 
 def processor() -> str:

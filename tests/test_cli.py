@@ -100,6 +100,7 @@ HELP = {
     "weights": ["Say what weights are", "One of proposed, baseline, tiny", "licence"],
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
     "report": ["Compare the runs below a directory", "File to write the page to"],
+    "publish": ["Upload the runs below a directory", "--dry_run", "Project there"],
     "measure": ["Measure the motion of a region of a clip", "X,Y,WIDTH,HEIGHT"],
     "convert": ["authors' PyTorch port of Oh et al.", "What the network multiplies", "--alpha_convention"],
     "evaluate": ["Judge weights by fixed protocols", '"subpixel": SSIM over motions', "--photos"],
