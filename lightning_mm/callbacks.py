@@ -79,20 +79,51 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Stopwatch(Callback):
-    """Seconds spent in training, validation included, over all stretches of a resumed run."""
+    """Seconds spent in training, over all stretches of a resumed run, and samples per second over all ranks.
+
+    Logs "train/samples_per_second", at each logged step over the steps since the one before, validation left out.
+    """
 
     def __init__(self) -> None:
-        self._before = 0.0
+        self._before = self._validation = self._since = 0.0
+        self._samples = 0
         self._start: float | None = None
+        self._validation_start = 0.0
 
     @property
     def seconds(self) -> float:
-        """Seconds so far."""
+        """Seconds so far, validation included."""
         return self._before + (time.perf_counter() - self._start if self._start is not None else 0.0)
+
+    @property
+    def training_seconds(self) -> float:
+        """Seconds so far without validation."""
+        return self.seconds - self._validation
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start."""
         self._start = time.perf_counter()
+        self._since, self._samples = self.training_seconds, 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Pairs, batch_idx: int
+    ) -> None:
+        """Log samples per second."""
+        self._samples += len(batch.alpha) * trainer.world_size
+        now = self.training_seconds
+        rate = self._samples / max(now - self._since, 1e-9)
+        pl_module.log("train/samples_per_second", rate, on_step=True, on_epoch=False)
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # pyright: ignore[reportAttributeAccessIssue]
+            self._since, self._samples = now, 0
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop for a validation."""
+        self._validation_start = time.perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Go on behind a validation; the one before training is no part of it."""
+        if self._start is not None:
+            self._validation += time.perf_counter() - self._validation_start
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop."""
@@ -100,11 +131,11 @@ class Stopwatch(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds so far, for the checkpoint."""
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "validation_seconds": self._validation}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's seconds."""
-        self._before = state_dict["seconds"]
+        self._before, self._validation = state_dict["seconds"], state_dict["validation_seconds"]
 
 
 @torch.inference_mode()
@@ -113,13 +144,13 @@ def write_samples(task: L.LightningModule, data: PairDataModule, path: Path) -> 
     from PIL import Image
 
     data.setup("validate")
-    loader = data.val_dataloader()
+    dataset = data.val_dataloader().dataset
     task.eval()
     rows: list[Tensor] = []
-    # In the batches of validation, because the data module remembers a batch by its first pair.
-    indices = list(loader.sampler)
-    for start in range(0, len(indices), data.batch_size):
-        batch = default_collate([loader.dataset[index] for index in indices[start : start + data.batch_size]])
+    # The first of all ranks, in batches as one process validates them: the data module remembers those.
+    for start in range(0, data.val_count, data.batch_size):
+        indices = range(start, min(start + data.batch_size, data.val_count))
+        batch = default_collate([dataset[index] for index in indices])
         pairs: Pairs = data.on_after_batch_transfer({name: value.to(task.device) for name, value in batch.items()}, 0)
         output = task(pairs.frame_a, pairs.frame_b, pairs.alpha)
         columns = [image.float().clamp(-1, 1) for image in (pairs.frame_a, pairs.frame_b, pairs.target, output)]

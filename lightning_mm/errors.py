@@ -10,7 +10,10 @@ class InputError(ValueError):
 
 
 class Interrupted(RuntimeError):
-    """The user stopped the work (SIGINT, SIGTERM) and it can be continued; the message says how (exit code 75)."""
+    """Work was stopped and can be continued; the message says why and how (exit code 75).
+
+    By the user (SIGINT, SIGTERM), a full disk, or the loss of another process of the same training.
+    """
 
 
 class TrainingDivergedError(RuntimeError):

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_mm.errors import InputError
 from lightning_mm.runs import Results, write_text_atomically
@@ -70,7 +71,8 @@ def claim(run_dir: Path, config: dict[str, Any]) -> None:
                     was, is_ = before.get(key), now.get(key)
                     advice = "choose another directory, or delete it"
                     raise InputError(f"{run_dir}: holds a run with {key} = {was}, not {is_}; {advice}")
-        write_text_atomically(path, yaml.safe_dump(config, sort_keys=False))
+        if rank_zero_only.rank == 0:
+            write_text_atomically(path, yaml.safe_dump(config, sort_keys=False))
     except OSError as error:
         raise InputError(f"{run_dir}: cannot be written ({error.strerror})") from None
 

@@ -42,8 +42,9 @@ class Results:
         floors: The same metrics for methods that need no training: "frame_b" (returns its input) and "linear_eulerian".
         definitions: In words with a fingerprint, what each metric computes.
         validation: Identity of the validation pairs: "name", "pairs", "height", "width", "digest".
-        budget: "steps", "samples", "batch_size", "crop", "precision", "seed", "train_seconds".
-        hardware: "device", "processor", "threads".
+        budget: "steps", "samples" and "batch_size" (over all devices), "crop", "precision", "seed", "train_seconds"
+            (validation included), "samples_per_second" (over all devices and the whole training, without validation).
+        hardware: "device", "devices" (processes that trained), "processor", "threads" (of each).
         latency: Fields of ``Latency`` (milliseconds per frame of video), and "precision"; empty where not measured.
         versions: Versions of Python and the packages that numbers depend on.
         commit: Git commit, with "+changes" when the tree differs from it; ``None`` outside a checkout.

@@ -4,8 +4,6 @@ import argparse
 import json
 import logging
 import math
-import signal
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,7 +21,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks, write_samples
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
-from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError, one_line
+from lightning_mm.distributed import Interruptible, limit_waiting, processes
+from lightning_mm.errors import InputError, TrainingDivergedError, one_line
 from lightning_mm.latency import frame_latency
 from lightning_mm.recording import (
     CONFIG_FILE,
@@ -38,6 +37,7 @@ from lightning_mm.recording import (
 from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results
 from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
 from lightning_mm.weights import load_weights, read_magnifier
+from lightning_mm.weights.checkpoint import read_checkpoint
 from lightning_mm.weights.loading import ACCEPTED, is_checkpoint
 
 DEFAULT_WEIGHTS = "proposed"
@@ -93,6 +93,8 @@ class TrainingCLI(LightningCLI):
         """Build the Trainer with this project's callbacks, loggers and checkpoint writer."""
         self.options: RunOptions = self.config_init["run"]
         if self.command != "fit":
+            # One device, whatever the run that wrote the configuration had.
+            kwargs |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
             return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
         own = self.config_init["trainer"]
         instead = {"logger": "--run.wandb", "default_root_dir": "--run.dir"}
@@ -107,13 +109,15 @@ class TrainingCLI(LightningCLI):
         self.stopwatch = Stopwatch()
         callbacks = [*callbacks, *self.more_callbacks, self.stopwatch]
         callbacks += standard_callbacks(self.options.dir, self.options.ema_decay)
-        return super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             callbacks=callbacks,
             logger=build_loggers(self.options),
             default_root_dir=self.options.dir,
             plugins=[*(own["plugins"] or []), AtomicCheckpointIO()],
             **kwargs,
         )
+        limit_waiting(trainer)
+        return trainer
 
     def plain_config(self) -> dict[str, Any]:
         """The full resolved configuration as plain types."""
@@ -170,7 +174,9 @@ def fit(
     cli = build(args, callbacks=callbacks)
     run_dir, trainer = cli.options.dir, cli.trainer
     config = cli.plain_config()
-    cli.datamodule.setup("fit")  # a folder that is missing is found before anything is written
+    # What is missing or too small is found before anything is written or another process started.
+    cli.datamodule.setup("fit")
+    cli.datamodule.epoch_sampler(0, processes(trainer))
     checkpoint = run_dir / LAST
     if not checkpoint.exists() and cli.options.weights is not None:
         _start_from(cli, cli.options.weights)
@@ -178,13 +184,16 @@ def fit(
     resume = checkpoint if checkpoint.exists() else None
     if (run_dir / RESULTS_FILE).exists() and (done := Results.read(run_dir)).config == config:
         return done
-    if resume is not None and read_magnifier(resume)[0] != cli.model.arch:
-        raise InputError(f"{resume}: of another architecture than this configuration's")
+    if resume is not None:
+        _require_same_training(cli, resume)
+    advice = f"run the same command again to continue from {checkpoint}"
     try:
-        results = _results(cli, config, _train(cli, checkpoint, resume), role, overrides or {})
+        with Interruptible(trainer, advice):
+            results = _results(cli, config, _train(cli, checkpoint, resume), role, overrides or {})
+            if trainer.is_global_zero:
+                write_samples(cli.model, cli.datamodule, run_dir / SAMPLES_FILE)
+                results.write(run_dir)
         if trainer.is_global_zero:
-            write_samples(cli.model, cli.datamodule, run_dir / SAMPLES_FILE)
-            results.write(run_dir)
             for logger in trainer.loggers:
                 log_summary(logger, results, run_dir / SAMPLES_FILE)
     finally:
@@ -200,11 +209,20 @@ def _start_from(cli: TrainingCLI, source: str) -> None:
     load_weights(cli.model.magnifier, state, source)
 
 
+def _require_same_training(cli: TrainingCLI, resume: Path) -> None:
+    if read_magnifier(resume)[0] != cli.model.arch:
+        raise InputError(f"{resume}: of another architecture than this configuration's")
+    before = read_checkpoint(resume).get("PairDataModule", {}).get("step_samples")
+    now = cli.datamodule.batch_size * processes(cli.trainer)
+    if before not in (None, now):
+        how = "give as many devices in all as before, or choose another --run.dir"
+        raise InputError(f"{resume}: trained on {before} pairs per batch over all devices, not {now}; {how}")
+
+
 def _train(cli: TrainingCLI, checkpoint: Path, resume: Path | None) -> dict[str, float]:
     """Train to the end and measure; a finite number for each metric, or ``TrainingDivergedError``."""
     trainer = cli.trainer
-    advice = f"run the same command again to continue from {checkpoint}"
-    with warnings.catch_warnings(), _Interruptible(trainer, advice):
+    with warnings.catch_warnings():
         # Short epochs are meant, scenes are a few numbers each, and a run that continues finds its own checkpoints.
         for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
             warnings.filterwarnings("ignore", message=f".*{hint}.*")
@@ -277,6 +295,7 @@ def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str,
     values = {name.removeprefix("test/"): float(value) for name, value in measured.items()}
     names = ("ssim", "psnr", "lpips")
     device = trainer.strategy.root_device
+    samples = trainer.global_step * data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
     return Results(
         name=cli.options.dir.name,
         role=role,
@@ -290,15 +309,17 @@ def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str,
         validation=data.validation_identity(),
         budget={
             "steps": trainer.global_step,
-            "samples": trainer.global_step * data.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+            "samples": samples,
             "batch_size": data.batch_size * trainer.world_size,
             "crop": data.size,
             "precision": str(trainer.precision),
             "seed": data.seed,
             "train_seconds": round(cli.stopwatch.seconds, 3),
+            "samples_per_second": round(samples / max(cli.stopwatch.training_seconds, 1e-9), 3),
         },
         hardware={
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "devices": trainer.world_size,
             "processor": processor(),
             "threads": torch.get_num_threads(),
         },
@@ -314,28 +335,3 @@ def _latency(cli: TrainingCLI) -> dict[str, Any]:
     with cli.trainer.precision_plugin.forward_context():
         measured = frame_latency(cli.model.magnifier, (side, side))
     return {**asdict(measured), "precision": str(cli.trainer.precision)}
-
-
-class _Interruptible:
-    """Turns SIGINT and SIGTERM during training into ``Interrupted``."""
-
-    def __init__(self, trainer: L.Trainer, advice: str) -> None:
-        self.trainer, self.advice = trainer, advice
-
-    def __enter__(self) -> None:
-        self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        if _in_main_thread():
-            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if _in_main_thread():
-            for number, handler in self.before.items():
-                signal.signal(number, handler)
-        if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and self.trainer.interrupted):
-            raise Interrupted(f"interrupted at step {self.trainer.global_step}; {self.advice}") from None
-        if error is None and self.trainer.interrupted:
-            raise Interrupted(f"interrupted at step {self.trainer.global_step}; {self.advice}")
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

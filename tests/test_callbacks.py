@@ -97,25 +97,59 @@ def clock(monkeypatch):
     return now
 
 
+class Module:
+    """Keeps what is logged."""
+
+    def __init__(self):
+        self.rates = []
+
+    def log(self, name, value, **kwargs):
+        assert name == "train/samples_per_second"
+        self.rates.append(value)
+
+
 def test_the_stopwatch_goes_on_from_a_checkpoint(clock):
     first = Stopwatch()
     assert first.seconds == 0.0
+    first.on_validation_start(None, None)  # the one before training
+    clock.seconds += 100.0
+    first.on_validation_end(None, None)
     first.on_train_start(None, None)
     clock.seconds += 10.0
+    first.on_validation_start(None, None)
+    clock.seconds += 4.0
+    first.on_validation_end(None, None)
     state = first.state_dict()
     clock.seconds += 5.0  # lost: after the checkpoint
-    assert first.seconds == 15.0
+    assert (first.seconds, first.training_seconds) == (19.0, 15.0)
 
     clock.seconds = 7.0  # another process, another clock
     second = Stopwatch()
     second.load_state_dict(state)
-    assert second.seconds == 10.0
+    assert (second.seconds, second.training_seconds) == (14.0, 10.0)
     second.on_train_start(None, None)
     clock.seconds += 3.0
     second.on_train_end(None, None)
     clock.seconds += 100.0
-    assert second.seconds == 13.0
-    assert second.state_dict() == {"seconds": 13.0}
+    assert (second.seconds, second.training_seconds) == (17.0, 13.0)
+    assert second.state_dict() == {"seconds": 17.0, "validation_seconds": 4.0}
+
+
+def test_samples_per_second_are_of_all_ranks_since_the_step_logged_before_without_validation(clock):
+    watch, module, batch = Stopwatch(), Module(), SimpleNamespace(alpha=torch.zeros(3))
+    watch.load_state_dict({"seconds": 50.0, "validation_seconds": 20.0})
+    watch.on_train_start(None, module)
+    for step in range(1, 5):
+        clock.seconds += float(step)
+        if step == 3:
+            watch.on_validation_start(None, module)
+            clock.seconds += 1000.0
+            watch.on_validation_end(None, module)
+        watch.on_train_batch_end(
+            SimpleNamespace(world_size=2, global_step=step, log_every_n_steps=2), module, None, batch, 0
+        )
+    # Steps of 6 pairs that take 1, 2, 3 and 4 s, logged every other step.
+    assert module.rates == pytest.approx([6 / 1, 12 / 3, 6 / 3, 12 / 7])
 
 
 def test_the_average_follows_its_formula():
@@ -166,6 +200,18 @@ def test_the_samples_are_four_pairs_whatever_the_batch(batch_size, val_pairs, ro
     with Image.open(path) as picture:
         assert picture.size == (4 * 20, rows * 20)
     assert os.listdir(tmp_path) == ["samples.png"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_samples_are_those_of_all_ranks(rank, task, tmp_path):
+    write_samples(task, data(val_pairs=5), tmp_path / "alone.png")
+    shared = data(val_pairs=5)
+    shared.trainer = SimpleNamespace(global_rank=rank, world_size=2, training=False)
+    shared.setup("validate")
+    for batch in shared.val_dataloader():
+        shared.on_after_batch_transfer(batch, 0)
+    write_samples(task, shared, tmp_path / "shared.png")
+    assert (tmp_path / "shared.png").read_bytes() == (tmp_path / "alone.png").read_bytes()
 
 
 def test_the_samples_show_a_b_target_and_output(task, tmp_path):

@@ -135,7 +135,7 @@ def undisturbed(run, tmp_path_factory):
 def outcome(run_dir):
     """Everything that must not depend on where a run was stopped, flat."""
     results = json.loads((run_dir / "results.json").read_text())
-    del results["budget"]["train_seconds"]
+    del results["budget"]["train_seconds"], results["budget"]["samples_per_second"]
     found = {key: results[key] for key in ("arch", "metrics", "floors", "budget", "validation", "definitions")}
     for name in ("last", "best"):
         checkpoint = torch.load(run_dir / f"checkpoints/{name}.ckpt", weights_only=True)
@@ -148,10 +148,10 @@ def outcome(run_dir):
 
 def logged(run_dir):
     """What metrics.csv of all starts say, the latest counting: (step, name) to value."""
-    found = {}
+    found, untold = {}, ("step", "train/samples_per_second")
     for path in sorted(run_dir.glob("logs/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])):
         for row in csv.DictReader(path.read_text().splitlines()):
-            found |= {f"{row['step']} {name}": value for name, value in row.items() if value and name != "step"}
+            found |= {f"{row['step']} {name}": value for name, value in row.items() if value and name not in untold}
     return found
 
 

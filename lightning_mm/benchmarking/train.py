@@ -30,7 +30,7 @@ from lightning_mm.benchmarking.parts import (
 from lightning_mm.benchmarking.reading import PngReading, cores, write_samples
 from lightning_mm.callbacks import standard_callbacks
 from lightning_mm.cost import cost
-from lightning_mm.data.datamodule import PairDataModule, SceneDataset
+from lightning_mm.data.datamodule import ECHO_BATCHES, PairDataModule, SceneDataset
 from lightning_mm.data.rendering import Pairs
 from lightning_mm.recording import processor
 from lightning_mm.runs import git_commit, package_versions
@@ -199,7 +199,7 @@ def _echo_cycle(trainer: L.Trainer, data: PairDataModule) -> int:
     """Batches after which rendering and showing again have come in their true proportion."""
     dataset: Any = getattr(trainer.train_dataloader, "dataset", None)
     if isinstance(dataset, SceneDataset) and dataset.echo > 1:
-        return math.ceil(dataset.echo * dataset.window / data.batch_size)
+        return dataset.echo * ECHO_BATCHES
     return 1
 
 

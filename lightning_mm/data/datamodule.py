@@ -26,7 +26,7 @@ from lightning_mm.runs import fingerprint
 
 _VALIDATION_SEED = 20180910  # validation pairs are the same for every run, whatever its seed
 _VALIDATION_TEXTURES = 24
-_ECHO_BATCHES = 8  # batches of scenes between two showings of a scene
+ECHO_BATCHES = 8  # batches of scenes between two showings of a scene
 
 
 class PairDataModule(L.LightningDataModule):
@@ -93,9 +93,19 @@ class PairDataModule(L.LightningDataModule):
         self.val_size, self.val_pairs, self.num_workers = val_size or size, val_pairs, num_workers
         self._banks: dict[str, TextureBank] = {}
         self._rendered: RenderedScenes | None = None
-        self._validation_cache: dict[int, Pairs] = {}
+        self._validation_cache: dict[tuple[int, ...], Pairs] = {}
         self._train: Dataset | None = None
         self._val: Dataset | None = None
+        self.val_weight = 1.0
+
+    @property
+    def val_count(self) -> int:
+        """Number of validation pairs over all ranks, once the data is set up."""
+        return len(self._val) if isinstance(self._val, Oh2018Dataset) else self.val_pairs
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints: pairs per batch over all ranks, which the samples of a step depend on."""
+        return {"step_samples": self.batch_size * self._ranks()[1]}
 
     def setup(self, stage: str) -> None:
         """Build the texture banks, or open the data set, once."""
@@ -107,21 +117,35 @@ class PairDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """One epoch of this rank's share of the training pairs."""
         assert self._train is not None
-        length = len(self._train) if isinstance(self._train, Oh2018Dataset) else None
         rank, world = self._ranks()
-        block = self.echo * _ECHO_BATCHES if length is None and self.echo > 1 else 1
-        sampler = EpochSampler(self.epoch_samples, self.batch_size, self.seed, length, rank, world, block)
+        if isinstance(self._train, SceneDataset):
+            self._train.lanes = self.batch_size * world
+        sampler = self.epoch_sampler(rank, world)
         if self.trainer is not None:
             # The Trainer sets the epoch as well, but on resuming only after loader workers have begun to fetch.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # pyright: ignore
         return self._loader(self._train, sampler=sampler, drop_last=True)
 
+    def epoch_sampler(self, rank: int, world: int) -> "EpochSampler":
+        """The samples of a rank, once the data is set up.
+
+        Raises:
+            InputError: An epoch is too short for so many ranks.
+        """
+        length = len(self._train) if isinstance(self._train, Oh2018Dataset) else None
+        block = self.echo * ECHO_BATCHES if length is None and self.echo > 1 else 1
+        return EpochSampler(self.epoch_samples, self.batch_size, self.seed, length, rank, world, block)
+
     def val_dataloader(self) -> DataLoader:
-        """The validation pairs, always all of them and in the same order, shared among ranks."""
+        """The validation pairs, always all of them and in the same order, shared among ranks.
+
+        A rank that has no pair gets the first, with a ``val_weight`` of 0: it must take part in what ranks do together.
+        """
         assert self._val is not None
-        count = len(self._val) if isinstance(self._val, Oh2018Dataset) else self.val_pairs
         rank, world = self._ranks()
-        return self._loader(self._val, sampler=range(rank, count, world), drop_last=False)
+        share = range(rank, self.val_count, world)
+        self.val_weight = 1.0 if share else 0.0
+        return self._loader(self._val, sampler=share or range(1), drop_last=False)
 
     test_dataloader = val_dataloader
 
@@ -133,12 +157,12 @@ class PairDataModule(L.LightningDataModule):
         device = batch["alpha"].device
         if training and self.echo > 1:
             if self._rendered is None:
-                self._rendered = RenderedScenes(self.size, self._window() + self.batch_size)
+                self._rendered = RenderedScenes(self.size, (ECHO_BATCHES + 1) * self.batch_size)
             return self._rendered.pairs(batch, self._bank("train", device))
         if training:
             return render_pairs(batch, self._bank("train", device), self.size)
         # Validation pairs never change, so each batch is rendered once per run.
-        key = int(batch["key"][0])
+        key = tuple(batch["key"].tolist())
         if key not in self._validation_cache:
             self._validation_cache[key] = render_pairs(batch, self._bank("val", device), self.val_size)
         return self._validation_cache[key]
@@ -179,11 +203,7 @@ class PairDataModule(L.LightningDataModule):
         size, noise = (self.val_size, 0.0) if validation else (self.size, self.shot_noise)
         ranges = self.val_scenes if validation else self.scenes
         sampler = SceneSampler(ranges, bank, size, seed, split, noise)
-        return SceneDataset(sampler) if validation else SceneDataset(sampler, self.echo, self._window())
-
-    def _window(self) -> int:
-        """Scenes per block of echoed samples, whatever the number of ranks; an epoch is a number of blocks."""
-        return _ECHO_BATCHES * self.batch_size
+        return SceneDataset(sampler) if validation else SceneDataset(sampler, self.echo, self.batch_size)
 
     def _oh2018(self, split: str) -> Oh2018Dataset:
         assert self.oh2018 is not None
@@ -229,14 +249,14 @@ class PairDataModule(L.LightningDataModule):
 class SceneDataset(Dataset):
     """Scenes by index; without end, so it has no length. With ``echo``, several indices show one scene."""
 
-    def __init__(self, sampler: SceneSampler, echo: int = 1, window: int = 1) -> None:
-        self.sampler, self.echo, self.window = sampler, echo, window
+    def __init__(self, sampler: SceneSampler, echo: int = 1, lanes: int = 1) -> None:
+        self.sampler, self.echo, self.lanes = sampler, echo, lanes
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Scene as tensors, see ``SceneSampler``; where scenes are echoed, with the number of its "showing"."""
         if self.echo == 1:
             return self.sampler(index)
-        number, showing = echoed(index, self.echo, self.window, self.sampler.seed)
+        number, showing = echoed(index, self.echo, ECHO_BATCHES, self.lanes, self.sampler.seed)
         return {**self.sampler(number), "showing": torch.tensor(showing)}
 
 

@@ -16,15 +16,18 @@ ORIENTATIONS = 8
 _IMAGES = ("frame_a", "frame_b", "frame_c", "target")
 
 
-def echoed(index: int, echo: int, window: int, seed: int) -> tuple[int, int]:
+def echoed(index: int, echo: int, rows: int, lanes: int, seed: int) -> tuple[int, int]:
     """The scene that a sample shows, and how often it was shown before.
 
-    Samples come in blocks of ``echo`` rounds; each round shows the block's ``window`` scenes in another order.
+    Samples come in blocks of ``echo`` rounds. A round shows the block's scenes, ``rows`` batches of ``lanes``, and each
+    place in the batch shows its own ones, in an order of its own: whichever way a batch is shared among ranks, a rank
+    meets its scenes again.
 
     Args:
         index: Number of the sample.
         echo: Times that each scene is shown; 1 makes sample and scene the same.
-        window: Scenes per block.
+        rows: Batches of scenes per block.
+        lanes: Samples per batch over all ranks.
         seed: Seed of the orders.
 
     Returns:
@@ -32,11 +35,12 @@ def echoed(index: int, echo: int, window: int, seed: int) -> tuple[int, int]:
     """
     if echo == 1:
         return index, 0
-    block, place = divmod(index, echo * window)
-    showing, place = divmod(place, window)
-    generator = torch.Generator().manual_seed(sample_key(seed, f"echo-{showing}", block) % 2**31)
-    order = torch.randperm(window, generator=generator)
-    return block * window + int(order[place]), showing
+    block, place = divmod(index, echo * rows * lanes)
+    showing, place = divmod(place, rows * lanes)
+    row, lane = divmod(place, lanes)
+    generator = torch.Generator().manual_seed(sample_key(seed, f"echo-{showing}-{lane}", block) % 2**31)
+    order = torch.randperm(rows, generator=generator)
+    return (block * rows + int(order[row])) * lanes + lane, showing
 
 
 def turned(image: Tensor, orientation: int) -> Tensor:

@@ -127,10 +127,15 @@ class MagnifyTask(L.LightningModule):
         shape = self.magnifier.manipulate(a.shape, b.shape, batch.alpha)
         output = self.magnifier.decode(b.texture, shape, (batch.target.shape[-2], batch.target.shape[-1]))
         loss, terms = self.criterion(output, batch.target, a, b, c, self.global_step)
-        if not torch.isfinite(loss):
-            raise TrainingDivergedError(f"the loss became {float(loss.detach())} at step {self.global_step}")
-        self.log("train/loss", loss, prog_bar=True)
-        self.log_dict({f"train/{name}": value for name, value in terms._asdict().items()})
+        values = {"loss": loss, **terms._asdict()}
+        if self._trainer is not None and self._trainer.world_size > 1:
+            # What is logged is of the whole batch, and all ranks stop at a loss that is no number.
+            means = self._trainer.strategy.reduce(torch.stack(list(values.values())).detach(), reduce_op="mean")
+            values = dict(zip(values, means.unbind(), strict=True))
+        if not torch.isfinite(values["loss"]):
+            raise TrainingDivergedError(f"the loss became {float(values['loss'].detach())} at step {self.global_step}")
+        self.log("train/loss", values.pop("loss"), prog_bar=True)
+        self.log_dict({f"train/{name}": value for name, value in values.items()})
         return loss
 
     def validation_step(self, batch: Pairs, batch_idx: int) -> None:
@@ -182,13 +187,14 @@ class MagnifyTask(L.LightningModule):
 
     def _measure(self, stage: str, metrics: torch.nn.ModuleDict, prefix: str, output: Tensor, target: Tensor) -> None:
         values = {"ssim": ssim(output, target), "psnr": psnr(output, target)}
+        weight = getattr(self.trainer.datamodule, "val_weight", 1.0)  # pyright: ignore[reportAttributeAccessIssue]
         if self._lpips:
             network = self._lpips[0].to(output.device)
             with torch.autocast(output.device.type, enabled=False):
                 values["lpips"] = network(output.float(), target.float()).reshape(-1)
         for name, value in values.items():
             metric = metrics[prefix + name]
-            metric.update(value)  # pyright: ignore[reportCallIssue]
+            metric.update(value, weight)  # pyright: ignore[reportCallIssue]
             shown = name == "ssim" and not prefix
             self.log(f"{stage}/{prefix}{name}", metric, prog_bar=shown, on_step=False, on_epoch=True)  # pyright: ignore
 

@@ -201,14 +201,23 @@ def test_training_inputs_are_noisy_and_validation_inputs_are_not():
     assert not any(batch["noise"].any() for batch in module_of(shot_noise=0.0).train_dataloader())
 
 
-def test_ranks_render_what_one_rank_would():
-    whole = epoch_of(attach(module_of(batch_size=4, epoch_samples=8), training=True).train_dataloader(), 2)
-    keys = [batch["key"].tolist() for batch in whole]
-    shares = []
-    for rank in range(2):
-        module = attach(module_of(batch_size=2, epoch_samples=8), training=True, rank=rank, world=2)
-        shares.append([batch["key"].tolist() for batch in epoch_of(module.train_dataloader(), 2)])
-    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(step) for step in keys]
+@pytest.mark.parametrize("echo", [1, 3])
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_render_what_one_rank_would(echo, world):
+    """The same pairs step by step, though each rank remembers only its own scenes."""
+    epoch, options = 2, {"echo": echo, "epoch_samples": 3 * 8 * 4 * 2}
+    whole = attach(module_of(batch_size=4, **options), training=True)
+    ranks = [attach(module_of(batch_size=4 // world, **options), True, epoch, rank, world) for rank in range(world)]
+    loaders = [epoch_of(module.train_dataloader(), epoch) for module in (whole, *ranks)]
+    assert len(loaders[0]) == 2 * 3 * 8
+    seen = set()
+    for batch, *shares in zip(*loaders, strict=True):
+        pairs = whole.on_after_batch_transfer(batch, 0)
+        shown = [module.on_after_batch_transfer(share, 0) for module, share in zip(ranks, shares, strict=True)]
+        for rank, share in enumerate(shown):
+            assert equal(share, [value[rank::world] for value in pairs])
+        seen |= set(batch["key"].tolist())
+    assert len(seen) == 3 * 8 * 4 * 2 // echo
 
 
 def test_a_resumed_run_starts_at_its_epoch():
@@ -253,7 +262,16 @@ def test_every_validation_pair_comes_once_and_in_order():
     for rank in range(2):
         attach(module, training=False, rank=rank, world=2)
         shares.append([key for batch in module.val_dataloader() for key in batch["key"].tolist()])
+        assert module.val_weight == 1.0
     assert shares == [alone[::2], alone[1::2]]
+
+
+def test_a_rank_without_a_validation_pair_gets_one_that_does_not_count():
+    module = module_of(val_pairs=2)
+    first = next(iter(module.val_dataloader()))["key"].tolist()[:1]
+    attach(module, training=False, rank=2, world=3)
+    assert [batch["key"].tolist() for batch in module.val_dataloader()] == [first]
+    assert module.val_weight == 0.0
 
 
 def test_validation_pairs_are_rendered_once(monkeypatch):
