@@ -71,8 +71,7 @@ def claim(run_dir: Path, config: dict[str, Any]) -> None:
                     was, is_ = before.get(key), now.get(key)
                     advice = "choose another directory, or delete it"
                     raise InputError(f"{run_dir}: holds a run with {key} = {was}, not {is_}; {advice}")
-        if rank_zero_only.rank == 0:
-            write_text_atomically(path, yaml.safe_dump(config, sort_keys=False))
+        rank_zero_only(write_text_atomically)(path, yaml.safe_dump(config, sort_keys=False))
     except OSError as error:
         raise InputError(f"{run_dir}: cannot be written ({error.strerror})") from None
 
