@@ -1,5 +1,6 @@
 """The command table of ``lightning-mm``. Bad input ends in one line and exit code 2, an interruption in 75."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -34,17 +35,19 @@ def main(args: list[str]) -> int:
     try:
         COMMANDS[name](rest)
     except InputError as error:
-        return _fail(str(error))
+        message, code = f"error: {error}", EXIT_BAD_INPUT
     except Interrupted as error:
-        print(f"lightning-mm: {error}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        message, code = str(error), EXIT_INTERRUPTED
     except TrainingDivergedError as error:
-        print(f"lightning-mm: training diverged: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        message, code = f"training diverged: {error}", EXIT_FAILED
     except KeyboardInterrupt:
-        print("lightning-mm: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return 0
+        message, code = "interrupted", EXIT_INTERRUPTED
+    else:
+        return 0
+    # Of the processes that train together, the first of each node speaks.
+    if name != "fit" or os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0":
+        print(f"lightning-mm: {message}", file=sys.stderr)
+    return code
 
 
 def run() -> None:
