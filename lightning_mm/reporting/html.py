@@ -1,38 +1,37 @@
 """The report as one HTML page that needs no network: scripts, styles and images are inside it."""
 
-import base64
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-import plotly.graph_objects as go
-from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from lightning_mm.reporting.collect import HAND_DESIGNED, Run, Sweep
-from lightning_mm.reporting.figures import MAX_LINES, below_view, parallel_coordinates, scatter
+from lightning_mm.reporting.compared import comparison_section
+from lightning_mm.reporting.comparison import Comparison
+from lightning_mm.reporting.html_search import importance_section, parallel_section, progress_section, trials_section
 from lightning_mm.reporting.html_table import runs_table
+from lightning_mm.reporting.plane import Plane
+from lightning_mm.reporting.plot import plot
+from lightning_mm.reporting.provenance import FLOPS_LABEL, LATENCY_LABEL, comparability_warnings, provenance
+from lightning_mm.reporting.run import HAND_DESIGNED
+from lightning_mm.reporting.samples import samples_section
+from lightning_mm.reporting.scatter import below_view, scatter
+from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.variants import variants_html
-from lightning_mm.reporting.verdict import (
-    FLOPS_LABEL,
-    THRESHOLD_NOTE,
-    comparability_warnings,
-    metric_text,
-    provenance,
-    small_budget_note,
-    verdict,
-)
+from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note, verdict
 
 # The browser itself refuses whatever would be loaded from elsewhere.
 _POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-_FRAMES = ("frame A", "frame B", "target", "output")
-_STATES = ("complete", "failed", "pruned", "running", "waiting")
+_MAX_NAMED = 30
+"""So many models of a front are named in the text; the table marks all."""
 
 
-def page(sweep: Sweep) -> str:
+def page(sweep: Sweep, comparisons: Sequence[Comparison] = ()) -> str:
     """The whole page.
 
     Args:
-        sweep: The runs; sample images are read from their directories.
+        sweep: The models; sample images are read from their directories.
+        comparisons: Models beside the hand-designed one, for a section of their own.
 
     Returns:
         HTML that shows the same on any machine, offline.
@@ -48,12 +47,15 @@ def page(sweep: Sweep) -> str:
             _header(sweep),
             _verdict(sweep),
             _warnings(sweep),
-            _scatter(sweep),
-            _parallel(sweep),
+            comparison_section(comparisons),
+            *(_scatter(sweep, plane) for plane in sweep.planes),
+            samples_section(sweep),
+            parallel_section(sweep),
+            importance_section(sweep),
+            progress_section(sweep),
             variants_html(sweep),
             runs_table(sweep),
-            _samples(sweep),
-            _trials(sweep),
+            trials_section(sweep),
             _provenance(sweep),
             _definitions(sweep),
         ]
@@ -82,7 +84,7 @@ def _verdict(sweep: Sweep) -> str:
 
 
 def _facts(sweep: Sweep) -> str:
-    shown = ("Steps", "Samples seen", "Crop", "Precision", "Seed", "Hardware", "Validation set")
+    shown = ("Steps", "Samples seen", "Crop", "Precision", "Seeds", "Hardware", "Validation set")
     rows = dict(provenance(sweep))
     items = "".join(f"<div><dt>{name}</dt><dd>{escape(rows[name])}</dd></div>" for name in shown)
     return f'<dl class="facts">{items}</dl>'
@@ -100,84 +102,42 @@ def _warnings(sweep: Sweep) -> str:
     )
 
 
-def _scatter(sweep: Sweep) -> str:
+def _scatter(sweep: Sweep, plane: Plane) -> str:
     hidden = below_view(sweep)
-    outside = ", ".join(f"{run.label} (SSIM {metric_text(run, 'ssim', 4)})" for run in hidden)
+    outside = ", ".join(f"{m.label} (SSIM {m.text('ssim', 4)})" for m in hidden[:_MAX_NAMED])
+    outside += f" and {len(hidden) - _MAX_NAMED} more" if len(hidden) > _MAX_NAMED else ""
     below = f'<p class="small"><strong>Below the axis</strong>: {escape(outside)}.</p>' if hidden else ""
-    fronts = [", ".join(run.label for run in front) for front in sweep.fronts() if front]
-    named = "; separately, on another budget: ".join(fronts) or "none, as no run has both FLOPs and SSIM"
+    fronts = [", ".join(model.label for model in front[:_MAX_NAMED]) for front in sweep.fronts(plane) if front]
+    named = "; separately, on another budget: ".join(fronts) or f"none, as no run has both {plane.noun} and SSIM"
     reading = (
         "Up and to the left is better. The step line is the Pareto front: no model here is at once cheaper and better "
         "than one on it. Rings mark its members. Hover over a point for its hyperparameters."
     )
+    if any(model.sd("ssim") is not None for model in sweep.models):
+        reading += " Points are means over seeds, their bars one standard deviation; the front is that of the means."
+    if plane.cost == "latency":
+        reading += (
+            f" Latency: median over repeats, bars from the first to the third quartile; {plane.conditions}. "
+            f"{_without_latency(sweep, plane)}"
+        )
+    main = plane is sweep.plane
+    place = "scatter" if main else f"scatter-{plane.cost}"
+    note = f'<p class="small">{escape(THRESHOLD_NOTE)}</p>' if main else ""
     return (
-        f"<section><h2>SSIM against FLOPs</h2><p>{reading}</p>{_figure(scatter(sweep), 'scatter')}"
-        f'<p class="small" id="front"><strong>Pareto front</strong>, cheapest first: {escape(named)}.</p>{below}'
-        f'<p class="small">{escape(THRESHOLD_NOTE)}</p></section>'
+        f'<section id="{place}-section"><h2>SSIM against {plane.noun}</h2><p>{escape(reading)}</p>'
+        f"{plot(scatter(sweep, plane), place)}"
+        f'<p class="small" id="{"front" if main else f"front-{plane.cost}"}"><strong>Pareto front</strong>, cheapest '
+        f"first: {escape(named)}.</p>{below}{note}</section>"
     )
 
 
-def _parallel(sweep: Sweep) -> str:
-    figure = parallel_coordinates(sweep)
-    if figure is None:
+def _without_latency(sweep: Sweep, plane: Plane) -> str:
+    missing = [model for model in sweep.models if plane.of(model) is None]
+    if not missing:
         return ""
-    shown = f"the best {MAX_LINES} trials" if len(sweep.trials) > MAX_LINES else "every trial"
-    reading = (
-        f"One line for {shown}; the darker, the higher its SSIM, and the thick line is the best. Hover for its values."
-    )
-    return f"<section><h2>Hyperparameters of the trials</h2><p>{reading}</p>{_figure(figure, 'parallel')}</section>"
-
-
-def _figure(figure: go.Figure, identifier: str) -> str:
-    config = {"displaylogo": False, "responsive": True, "modeBarButtons": [["toImage", "resetScale2d"]]}
-    inner = to_html(figure, config=config, include_plotlyjs=False, full_html=False, div_id=identifier)
-    return f'<figure class="plot">{inner}</figure>'
-
-
-def _samples(sweep: Sweep) -> str:
-    chosen: list[tuple[str, Run]] = [(f"Best trial: {run.label}", run) for run in sweep.trials[:1]]
-    chosen += [("Hand-designed model", r) for r in sweep.runs if r.is_hand_designed][:1]
-    chosen += [("Baseline (Oh et al.)", r) for r in sweep.runs if r.is_baseline][:1]
-    chosen = chosen or [(run.label, run) for run in sweep.runs[:1]]
-    shown = "".join(_sample(title, run) for title, run in chosen)
-    return (
-        "<section><h2>Sample images</h2><p>Fixed validation pairs, the same for every model: from frames A and B it "
-        "should produce the target. Click an image to enlarge it.</p>"
-        f'<div class="samples">{shown}</div></section>'
-    )
-
-
-def _sample(title: str, run: Run) -> str:
-    line = f"SSIM {metric_text(run, 'ssim', 4)}" + ("" if run.gflops is None else f", {run.gflops:.2f} G FLOPs")
-    caption = f"<figcaption><strong>{escape(title)}</strong> <span>{line}</span></figcaption>"
-    try:
-        data = base64.b64encode(run.samples_file.read_bytes()).decode("ascii")
-    except OSError:
-        return f'<figure>{caption}<p class="small">This run left no {escape(run.samples_file.name)}.</p></figure>'
-    columns = "".join(f"<span>{name}</span>" for name in _FRAMES)
-    alt = escape(f"{title}: columns {', '.join(_FRAMES)}")
-    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
-    return f'<figure>{caption}<div class="columns">{columns}</div>{image}</figure>'
-
-
-def _trials(sweep: Sweep) -> str:
-    if not sweep.counts:
-        return ""
-    target = "" if sweep.target_trials is None else f"<div><dt>asked for</dt><dd>{sweep.target_trials}</dd></div>"
-    states = [*_STATES, *(state for state in sweep.counts if state not in _STATES)]
-    items = "".join(
-        f"<div><dt>{escape(state)}</dt><dd>{escape(str(sweep.counts[state]))}</dd></div>"
-        for state in states
-        if state in sweep.counts
-    )
-    failures = "".join(
-        f"<li><strong>trial {escape(str(failure.get('number', '?')))}</strong>: "
-        f"{escape(str(failure.get('reason', 'no reason recorded')))}</li>"
-        for failure in sweep.failures
-    )
-    reasons = f'<p class="small">Reasons of the failed trials:</p><ul class="small">{failures}</ul>' if failures else ""
-    command = f"<p class=small>Command: <code>{escape(sweep.command)}</code></p>" if sweep.command else ""
-    return f'<section><h2>Trials</h2><dl class="counts">{target}{items}</dl>{reasons}{command}</section>'
+    names = ", ".join(model.label for model in missing[:6]) + (", ..." if len(missing) > 6 else "")
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{names} {verb} left out: not measured, or under other conditions."
 
 
 def _provenance(sweep: Sweep) -> str:
@@ -187,22 +147,34 @@ def _provenance(sweep: Sweep) -> str:
 
 def _definitions(sweep: Sweep) -> str:
     found = dict.fromkeys(item for run in sweep.runs for item in run.results.definitions.items())
-    rows = "".join(f'<tr><th scope="row">{escape(k.upper())}</th><td>{escape(v)}</td></tr>' for k, v in found)
-    size = next(iter(sweep.runs)).protocol()["frame size of the FLOPs"]
-    flops = (
-        f"multiply-accumulates of the convolutions, plus one per bias add, plus one per ReLU output, for a frame of "
-        f"{size} pixels, each frame encoded once. One multiply-accumulate counts as one, so libraries that count two "
-        "report about twice as much."
+    size = sweep.runs[0].protocol()["frame size of the FLOPs"]
+    rows = [(name.upper(), text) for name, text in found]
+    rows.append(
+        (
+            FLOPS_LABEL,
+            "multiply-accumulates of the convolutions, plus one per bias add, plus one per ReLU output, for a frame of "
+            f"{size} pixels, each frame encoded once. One multiply-accumulate counts as one, so libraries that count "
+            "two report about twice as much.",
+        )
     )
-    difference = (
-        f"the run's SSIM minus that of the run named “{HAND_DESIGNED}” with equal steps, samples, crop, precision, "
-        "validation set and definitions; not the paper's published number."
+    if any(plane.cost == "latency" for plane in sweep.planes):
+        rows.append(
+            (
+                LATENCY_LABEL,
+                "median milliseconds per frame of video in the steady state: one encoder pass, one manipulator, one "
+                "decoder; of several seeds the mean.",
+            )
+        )
+    rows.append(
+        (
+            "SSIM minus hand-designed",
+            f"the model's mean SSIM minus that of the hand-designed model (named “{HAND_DESIGNED}”, or of its "
+            "architecture) with equal steps, samples, crop, precision, validation set and definitions; not the paper's "
+            "published number.",
+        )
     )
-    return (
-        f'<section><h2>Definitions</h2><table class="plain">{rows}'
-        f'<tr><th scope="row">{escape(FLOPS_LABEL)}</th><td>{escape(flops)}</td></tr>'
-        f'<tr><th scope="row">SSIM minus hand-designed</th><td>{escape(difference)}</td></tr></table></section>'
-    )
+    cells = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
+    return f'<section><h2>Definitions</h2><table class="plain">{cells}</table></section>'
 
 
 def _bold_start(text: str) -> str:

@@ -1,4 +1,5 @@
-// Without scripts the page still shows everything: this sorts, folds, copies and enlarges.
+// Sorts and unfolds the table, puts configurations together, copies, enlarges images. Without scripts tables and images
+// are there all the same.
 "use strict";
 
 const table = document.getElementById("runs");
@@ -23,25 +24,36 @@ function sortBy(column, header) {
   header.querySelector("button").addEventListener("click", () => sortBy(column, header));
 });
 
+const configs = JSON.parse(document.getElementById("configs").textContent);
+
+function configText(index) {
+  const lines = [...configs.base];
+  for (const [start, end, own] of [...configs.changes[index]].reverse()) lines.splice(start, end - start, ...own);
+  return lines.join("\n") + "\n";
+}
+
 for (const body of table.tBodies) {
   const [row, command] = body.rows;
   const name = row.querySelector(".open");
+  const config = command.querySelector(".config");
   const show = (shown) => {
+    if (shown && config !== null) config.textContent = configText(Number(config.dataset.config));
     command.hidden = !shown;
     name.setAttribute("aria-expanded", String(shown));
   };
   show(false);
   name.addEventListener("click", () => show(command.hidden));
-  const button = command.querySelector(".copy");
-  button.addEventListener("click", () => {
-    const code = command.querySelector("code");
-    const done = () => { button.textContent = "copied"; setTimeout(() => { button.textContent = "copy"; }, 1500); };
-    const select = () => getSelection().selectAllChildren(code); // where the clipboard is closed to pages
-    if (navigator.clipboard) navigator.clipboard.writeText(code.textContent).then(done, select);
-    else select();
-  });
+  for (const button of command.querySelectorAll(".copy")) {
+    button.addEventListener("click", () => {
+      const code = button.previousElementSibling;
+      const done = () => { button.textContent = "copied"; setTimeout(() => { button.textContent = "copy"; }, 1500); };
+      const select = () => getSelection().selectAllChildren(code); // where the clipboard is closed to pages
+      if (navigator.clipboard) navigator.clipboard.writeText(code.textContent).then(done, select);
+      else select();
+    });
+  }
 }
 
 for (const image of document.querySelectorAll(".samples img")) {
-  image.addEventListener("click", () => image.closest("figure").classList.toggle("large"));
+  image.addEventListener("click", () => image.classList.toggle("large"));
 }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lightning_mm.errors import InputError
 from lightning_mm.reporting.collect import collect
+from lightning_mm.reporting.comparison import compare as compared_with_hand_designed
 from lightning_mm.reporting.html import page
 from lightning_mm.reporting.table import print_table
 from lightning_mm.runs import write_text_atomically
@@ -11,25 +12,29 @@ from lightning_mm.runs import write_text_atomically
 REPORT_FILE = "report.html"
 
 
-def report(directory: Path, output: Path | None = None) -> Path:
+def report(directory: Path, output: Path | None = None, compare: bool = False) -> Path:
     """Compare the runs below a directory: prints a table and writes one self-contained HTML page.
 
     Args:
         directory: Directory of a sweep, or any directory with runs below it (for example runs/smoke).
         output: File to write the page to; by default report.html in the directory.
+        compare: Also set each model beside the hand-designed one trained on the same budget: mean and standard
+            deviation over seeds, and the difference of their SSIM with its 95 % confidence interval.
 
     Returns:
         The page that was written.
 
     Raises:
-        InputError: The directory is missing or holds no finished run, or the page cannot be written there.
+        InputError: The directory is missing or holds no finished run, nothing to compare with, or the page cannot be
+            written there.
     """
     sweep = collect(directory)
+    comparisons = compared_with_hand_designed(sweep) if compare else []
     path = directory / REPORT_FILE if output is None else output
     try:
-        write_text_atomically(path, page(sweep))
+        write_text_atomically(path, page(sweep, comparisons))
     except OSError as error:
         raise InputError(f"{path}: cannot write the report there ({error.strerror})") from None
-    print_table(sweep)
+    print_table(sweep, comparisons=comparisons)
     print(f"Report: {path}")
     return path

@@ -1,48 +1,66 @@
-"""The terminal's table: one row per run, best SSIM first."""
+"""The terminal's table: one row per model, best SSIM first."""
+
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_mm.reporting.collect import ARCH_PREFIX, DASH, Run, Sweep
-from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
-from lightning_mm.reporting.variants import variants_table
-from lightning_mm.reporting.verdict import (
+from lightning_mm.reporting.compared import comparison_lines, comparison_table
+from lightning_mm.reporting.comparison import Comparison
+from lightning_mm.reporting.model import Model
+from lightning_mm.reporting.plane import Plane
+from lightning_mm.reporting.provenance import (
     FLOOR_NAMES,
     FLOPS_LABEL,
-    THRESHOLD_NOTE,
     absence_reasons,
     comparability_warnings,
-    metric_text,
     provenance,
-    small_budget_note,
 )
+from lightning_mm.reporting.run import ARCH_PREFIX, DASH, finite
+from lightning_mm.reporting.sweep import Sweep
+from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
+from lightning_mm.reporting.variants import variants_table
+from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note
 
 MIN_WIDTH = 120
 """Below this many columns the numbers would be cut, so the table keeps its width and the terminal wraps it."""
 
+MAX_ROWS = 50
+"""Of more models, the best, those on the front and those that were asked for by name are printed."""
 
-def print_table(sweep: Sweep, console: Console | None = None) -> None:
+_BELOW = "\n\N{PLUS-MINUS SIGN}"
+
+
+def print_table(sweep: Sweep, console: Console | None = None, comparisons: Sequence[Comparison] = ()) -> None:
     """Print the table, and below it everything needed to read it, to standard output.
 
     Args:
-        sweep: The runs.
+        sweep: The models.
         console: Where to print instead.
+        comparisons: Models beside the hand-designed one, for a table of their own.
     """
     console = console or Console()
     if console.width < MIN_WIDTH:
         console.width = MIN_WIDTH
-    console.print(results_table(sweep))
+    shown = _shown(sweep)
+    console.print(results_table(sweep, shown))
+    if len(shown) < len(sweep.models):
+        console.print(Text(f"{len(sweep.models) - len(shown)} more models are in the page alone."))
     if (variants := variants_table(sweep)) is not None:
         console.print(variants)
     for line in caption(sweep):
         console.print(Text(line))
     for line in comparability_warnings(sweep):
         console.print(Text(f"WARNING: not comparable, the runs differ in {line}", style="bold red"))
+    if comparisons:
+        console.print(comparison_table(comparisons))
+        for line in comparison_lines(comparisons):
+            console.print(Text(line))
 
 
-def results_table(sweep: Sweep) -> Table:
+def results_table(sweep: Sweep, models: Sequence[Model]) -> Table:
     """The table as a rich object."""
     table = Table(
         title=Text(sweep.name, style="bold"),
@@ -51,23 +69,27 @@ def results_table(sweep: Sweep) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
+    latency = next((plane for plane in sweep.planes if plane.cost == "latency"), None)
+    seeds = any(len(model.runs) > 1 for model in sweep.models)
     table.add_column("run", overflow="fold")
     table.add_column("overrides", overflow="fold", min_width=24)
-    flops = "\n".join(FLOPS_LABEL.split(" ", 2))
-    for header in ("params", flops, "SSIM", "SSIM minus\nhand-\ndesigned", "PSNR\n[dB]", "LPIPS"):
+    costs = ["params", "\n".join(FLOPS_LABEL.split(" ", 2)), *(["latency\n[ms]"] if latency else [])]
+    for header in (*(["seeds"] if seeds else []), *costs, "SSIM", "SSIM minus\nhand-\ndesigned", "PSNR\n[dB]", "LPIPS"):
         table.add_column(Text(header), justify="right", no_wrap=True)
     for header in ("Pareto\nfront", f"≥ {VISUAL_THRESHOLD_SSIM}"):
         table.add_column(header, justify="center", no_wrap=True)
-    on_front = {run for front in sweep.fronts() for run in front}
-    for i, run in enumerate(sweep.runs):
-        table.add_row(*_cells(sweep, run, run in on_front), end_section=i == len(sweep.runs) - 1)
+    on_front = {model for front in sweep.fronts() for model in front}
+    for i, model in enumerate(models):
+        row = _cells(sweep, model, model in on_front, latency, seeds)
+        table.add_row(*row, end_section=i == len(models) - 1)
     several = len({id(run) for _, run in sweep.floors()}) > 1
     for name, run in sweep.floors():
         values = run.results.floors[name]
         label = FLOOR_NAMES.get(name, name) + (f" [{run.results.validation.get('name')}]" if several else "")
         shown = [_number(values.get(metric), digits) for metric, digits in (("ssim", 4), ("psnr", 2), ("lpips", 4))]
-        above = _yes(reaches_threshold(values.get("ssim")))
-        row = [label, "(no training)", "", "", shown[0], "", shown[1], shown[2], "", above]
+        above = _yes(reaches_threshold(finite(values.get("ssim"))))
+        blank = [""] * (len(costs) + seeds)
+        row = [label, "(no training)", *blank, shown[0], "", shown[1], shown[2], "", above]
         table.add_row(*(Text(cell) for cell in row), style="dim")
     return table
 
@@ -77,34 +99,49 @@ def caption(sweep: Sweep) -> list[str]:
     facts = dict(provenance(sweep))
     lines = [
         f"Budget: {facts['Steps']} steps, {facts['Samples seen']} samples seen, crop {facts['Crop']}, "
-        f"precision {facts['Precision']}, seed {facts['Seed']}; {facts['Training time']}.",
+        f"precision {facts['Precision']}, seeds {facts['Seeds']}; {facts['Training time']}.",
         f"Hardware: {facts['Hardware']}.",
         f"Validation: {facts['Validation set']}.",
-        *(f"{line}." for line in absence_reasons(sweep)),
-        THRESHOLD_NOTE,
     ]
+    if any(len(model.runs) > 1 for model in sweep.models):
+        lines.append("± is the standard deviation over the seeds of a model.")
+    lines += [f"Latency: {plane.conditions}." for plane in sweep.planes if plane.cost == "latency"]
+    if sweep.counts:
+        counted = ", ".join(f"{number} {state}" for state, number in sweep.counts.items() if number)
+        asked = "" if sweep.target_trials is None else f", {sweep.target_trials} asked for"
+        lines.append(f"Trials: {counted or 'none'}{asked}; only complete ones with finite values count.")
+    lines += [*(f"{line}." for line in absence_reasons(sweep)), THRESHOLD_NOTE]
     note = small_budget_note(sweep)
     return [*lines, note] if note else lines
 
 
-def _cells(sweep: Sweep, run: Run, on_front: bool) -> list[Text]:
-    difference = sweep.difference(run)
+def _shown(sweep: Sweep) -> list[Model]:
+    if len(sweep.models) <= MAX_ROWS:
+        return sweep.models
+    kept = set(sweep.models[:MAX_ROWS]) | {model for front in sweep.fronts() for model in front}
+    return [model for model in sweep.models if model in kept or not model.is_trial]
+
+
+def _cells(sweep: Sweep, model: Model, on_front: bool, latency: Plane | None, seeds: bool) -> list[Text]:
+    difference = sweep.difference(model)
     shown_difference = DASH if difference is None else f"{difference:+.4f}"
-    overrides = ", ".join(f"{key.removeprefix(ARCH_PREFIX)}={value}" for key, value in run.results.overrides.items())
-    params = run.results.cost.get("params")
+    settings = ", ".join(f"{key.removeprefix(ARCH_PREFIX)}={value}" for key, value in model.first.settings.items())
+    milliseconds = latency.of(model) if latency else None
     cells = [
-        run.label,
-        overrides or f"({run.results.role})",
-        DASH if params is None else f"{params:,}",
-        DASH if run.gflops is None else f"{run.gflops:.2f}",
-        metric_text(run, "ssim", 4),
-        "reference" if run.is_hand_designed else shown_difference,
-        metric_text(run, "psnr", 2),
-        metric_text(run, "lpips", 4),
+        model.label,
+        settings or f"({model.first.results.role})",
+        *([str(len(model.runs))] if seeds else []),
+        DASH if model.params is None else f"{model.params:,}",
+        DASH if model.gflops is None else f"{model.gflops:.2f}",
+        *([DASH if milliseconds is None else f"{milliseconds:.2f}"] if latency else []),
+        model.text("ssim", 4, _BELOW),
+        "reference" if sweep.hand_designed(model) is model else shown_difference,
+        model.text("psnr", 2, _BELOW),
+        model.text("lpips", 4, _BELOW),
         "yes" if on_front else "",
-        _yes(reaches_threshold(run.ssim)),
+        _yes(reaches_threshold(model.ssim)),
     ]
-    style = "" if run.is_trial else "bold"
+    style = "" if model.is_trial else "bold"
     return [Text(cell, style=style) for cell in cells]
 
 

@@ -1,6 +1,5 @@
-"""Named variants over their seeds: mean and spread of each metric, and the difference from the unchanged recipe."""
+"""Named variants: what each changes, and how its SSIM differs from that of the unchanged recipe, seed by seed."""
 
-from dataclasses import dataclass
 from html import escape
 from statistics import mean, stdev
 from typing import Any
@@ -9,9 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lightning_mm.reporting.collect import DASH, Run, Sweep
+from lightning_mm.reporting.model import Model
+from lightning_mm.reporting.run import DASH
+from lightning_mm.reporting.sweep import Sweep
 
-SEED_KEYS = ("data.seed", "seed_everything")
 _COLUMNS = ("variant", "settings", "seeds", "SSIM", "SSIM minus unchanged", "PSNR [dB]", "LPIPS")
 _NOTE = (
     "Mean ± standard deviation over seeds. The difference is taken seed by seed from the variant without settings of "
@@ -19,40 +19,9 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Variant:
-    """Runs that differ in their seed alone.
-
-    Attributes:
-        name: Its name in the sweep's file.
-        settings: What it changes, dotted key to value, seeds left out.
-        runs: By seed.
-    """
-
-    name: str
-    settings: dict[str, Any]
-    runs: dict[int, Run]
-
-    def values(self, metric: str) -> list[float]:
-        """A metric of every seed that has it."""
-        return [value for run in self.runs.values() if (value := run.metric(metric)) is not None]
-
-    def differences(self, other: "Variant") -> list[float]:
-        """SSIM minus that of another variant, for every seed that both have."""
-        pairs = [(self.runs[seed].ssim, other.runs[seed].ssim) for seed in self.runs if seed in other.runs]
-        return [a - b for a, b in pairs if a is not None and b is not None]
-
-
-def variants(sweep: Sweep) -> list[Variant]:
+def variants(sweep: Sweep) -> list[Model]:
     """The variants of a sweep, highest mean SSIM first; empty where there are none."""
-    found: dict[str, Variant] = {}
-    for run in sweep.runs:
-        if run.results.role == "variant":
-            settings = {key: value for key, value in run.results.overrides.items() if key not in SEED_KEYS}
-            seed = int(run.results.budget["seed"])
-            name = run.results.name.removesuffix(f"-seed{seed}")
-            found.setdefault(name, Variant(name, settings, {})).runs[seed] = run
-    return sorted(found.values(), key=lambda variant: -mean(variant.values("ssim") or [-1.0]))
+    return [model for model in sweep.models if model.first.results.role == "variant"]
 
 
 def variants_table(sweep: Sweep) -> Table | None:
@@ -73,37 +42,40 @@ def variants_html(sweep: Sweep) -> str:
     rows = _rows(sweep)
     if not rows:
         return ""
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    table = f'<div class="scroll"><table class="plain"><tr>{head}</tr>{body}</table></div>'
+    head = "".join(_cell(number, name, "th") for number, name in enumerate(_COLUMNS))
+    body = "".join("<tr>" + "".join(map(_cell, range(len(row)), row)) + "</tr>" for row in rows)
+    table = f'<div class="scroll"><table class="plain numbers"><tr>{head}</tr>{body}</table></div>'
     return f'<section id="variants"><h2>Variants</h2><p>{_NOTE}</p>{table}</section>'
+
+
+def _cell(column: int, text: str, tag: str = "td") -> str:
+    kind = ' class="words"' if column == 1 else ""
+    return f"<{tag}{kind}>{escape(text)}</{tag}>"
 
 
 def _rows(sweep: Sweep) -> list[list[str]]:
     found = variants(sweep)
-    unchanged = next((variant for variant in found if not variant.settings), None)
+    unchanged = next((variant for variant in found if not variant.first.settings), None)
     rows = []
     for variant in found:
-        settings = ", ".join(f"{key} = {_setting(value)}" for key, value in variant.settings.items())
-        difference = DASH
-        if unchanged is not None and variant is not unchanged:
-            difference = _spread(variant.differences(unchanged), "+.4f")
+        settings = ", ".join(f"{key} = {_setting(value)}" for key, value in variant.first.settings.items())
         rows.append(
             [
-                *(variant.name, settings or "(unchanged)", ", ".join(map(str, sorted(variant.runs)))),
-                *(_spread(variant.values("ssim"), ".4f"), difference),
-                *(_spread(variant.values("psnr"), ".2f"), _spread(variant.values("lpips"), ".4f")),
+                *(variant.label, settings or "(unchanged)", ", ".join(map(str, variant.seeds))),
+                *(variant.text("ssim", 4), DASH if variant is unchanged else _difference(variant, unchanged)),
+                *(variant.text("psnr", 2), variant.text("lpips", 4)),
             ]
         )
     return rows
 
 
-def _setting(value: Any) -> str:
-    return "none" if value is None else str(value)
-
-
-def _spread(values: list[float], form: str) -> str:
+def _difference(variant: Model, unchanged: Model | None) -> str:
+    mine, other = variant.by_seed("ssim"), unchanged.by_seed("ssim") if unchanged else {}
+    values = [mine[seed] - other[seed] for seed in mine if seed in other]
     if not values:
         return DASH
-    spread = f" ± {stdev(values):{form.lstrip('+')}}" if len(values) > 1 else ""
-    return f"{mean(values):{form}}{spread}"
+    return f"{mean(values):+.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _setting(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -6,10 +6,11 @@ import pytest
 from lightning_mm.errors import InputError
 from lightning_mm.reporting.axes import axis_of
 from lightning_mm.reporting.collect import collect
-from lightning_mm.reporting.figures import below_view, parallel_coordinates, scatter
 from lightning_mm.reporting.html import page
+from lightning_mm.reporting.parallel import parallel_coordinates
 from lightning_mm.reporting.placement import Box, place_label, spread
 from lightning_mm.reporting.report import report
+from lightning_mm.reporting.scatter import below_view, scatter
 
 
 class Page(HTMLParser):
@@ -54,14 +55,16 @@ def test_page_says_everything(sweep_dir):
         assert part in got.text
     assert "no verdict on the architectures" in got.text
     assert "warning" not in got.ids()
-    assert sum(tag == "img" for tag, _ in got.tags) == 3
+    rows = ("frame A", "frame B", "target", "hand-designed: proposed", "baseline", "trial 0000", "trial 0001")
+    alts = [attrs["alt"] for tag, attrs in got.tags if tag == "img"]
+    assert alts == [f"{row}, pair {pair}" for row in rows for pair in (1, 2, 3, 4)]
 
 
 def test_nothing_is_loaded_from_elsewhere(sweep_dir):
     got = shown(sweep_dir)
     sources = [attrs[key] for _, attrs in got.tags for key in ("src", "href", "action", "data") if key in attrs]
     assert sources
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert all(source.startswith("data:image/webp;base64,") for source in sources)
     assert not [tag for tag, _ in got.tags if tag in ("link", "iframe", "object", "embed")]
     policy = next(attrs["content"] for _, attrs in got.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'")
@@ -97,7 +100,7 @@ def test_scatter_has_the_threshold_and_the_floors(sweep_dir):
 def test_diverged_run_does_not_flatten_the_scale(sweep_dir, fake):
     fake.trial(9, 0.02, decoder_depth=3)
     sweep = collect(sweep_dir)
-    assert [run.label for run in below_view(sweep)] == ["trial 0009"]
+    assert [model.label for model in below_view(sweep)] == ["trial 0009"]
     assert scatter(sweep).layout.yaxis.range[0] > 0.8
     assert "Below the axis : trial 0009 (SSIM 0.0200)" in Page(page(sweep)).text
 
@@ -123,7 +126,7 @@ def test_data_is_escaped(fake):
     got = Page(html)
     assert got.text.count(evil) > 5
     assert all(attrs.get("src", "").startswith("data:") for tag, attrs in got.tags if tag == "img")
-    assert sum(tag == "script" for tag, _ in got.tags) == 4  # plotly.js, two figures, report.js
+    assert sum(tag == "script" for tag, _ in got.tags) == 5  # plotly.js, two figures, configurations, report.js
 
 
 def test_warning_when_budgets_differ(sweep_dir, fake):
@@ -132,7 +135,7 @@ def test_warning_when_budgets_differ(sweep_dir, fake):
     assert "warning" in got.ids()
     assert "steps: 300 (5 runs); 600 (trial 0003)" in got.text
     assert "separately, on another budget: trial 0003" in got.text
-    assert "Judged here are the 5 of 6 runs" in got.text
+    assert "Judged here are the 5 of 6 models" in got.text
     assert "1 of 3 trials dominates" in got.text
 
 
@@ -162,8 +165,8 @@ def test_absent_metric_has_its_reason(fake):
 def test_missing_sample_image_is_said(sweep_dir):
     (sweep_dir / "references/baseline/samples.png").unlink()
     got = shown(sweep_dir)
-    assert sum(tag == "img" for tag, _ in got.tags) == 2
-    assert "This run left no samples.png" in got.text
+    assert sum(tag == "img" for tag, _ in got.tags) == 24
+    assert "Without images, as their runs left no samples.png that can be read: baseline." in got.text
 
 
 def test_report_prints_and_writes(sweep_dir, tmp_path, capsys):

@@ -5,8 +5,9 @@ from rich.console import Console
 
 from lightning_mm.errors import InputError
 from lightning_mm.reporting.collect import collect
+from lightning_mm.reporting.provenance import fit_command
 from lightning_mm.reporting.table import print_table
-from lightning_mm.reporting.verdict import fit_command, verdict
+from lightning_mm.reporting.verdict import verdict
 
 
 def printed(directory, width=200):
@@ -39,7 +40,7 @@ def test_caption_states_what_the_numbers_rest_on(sweep_dir):
         "2,400 (batch size 8) samples seen",
         "crop 96",
         "precision 32-true",
-        "seed 7",
+        "seeds 7",
         "Test Processor",
         "digest 9c1e77b0a2f4",
         "paper's own validation set",

@@ -1,4 +1,4 @@
-"""Variants over seeds: means, spreads and paired differences against numbers worked out by hand."""
+"""Named variants: paired differences from the unchanged recipe against numbers worked out by hand."""
 
 import io
 
@@ -30,20 +30,18 @@ def printed(sweep):
 
 
 def test_seeds_are_put_together(sweep):
-    found = variants(sweep)
-    assert [(v.name, sorted(v.runs), v.settings) for v in found] == [
-        ("recipe", [0, 1], {}),
-        ("slow", [0, 1], {"model.optim.lr": 1e-4}),
-        ("no_averaging", [0], {"run.ema_decay": 0.0}),
-    ]
-    assert found[0].values("ssim") == pytest.approx([0.84, 0.80])
+    assert {v.label: (v.seeds, v.first.settings) for v in variants(sweep)} == {
+        "recipe": ([0, 1], {}),
+        "slow": ([0, 1], {"model.optim.lr": 1e-4}),
+        "no_averaging": ([0], {"run.ema_decay": 0.0}),
+    }
 
 
 def test_means_spreads_and_differences_seed_by_seed(sweep):
     text = printed(sweep)
     slow = next(line for line in text.splitlines() if line.strip().startswith("slow"))
     # (0.81 - 0.80, 0.83 - 0.84): mean 0, standard deviation 0.01 * sqrt(2); of the scores themselves likewise.
-    for part in ("0, 1", "0.8200 ± 0.0141", "+0.0000 ± 0.0141", "27.12 ± 0.00", "model.optim.lr = 0.0001"):
+    for part in ("0, 1", "0.8200 ± 0.0141", "0.0000 ± 0.0141", "27.12 ± 0.00", "model.optim.lr = 0.0001"):
         assert part in slow, slow
     single = next(line for line in text.splitlines() if line.strip().startswith("no_averaging"))
     assert "0.7000" in single

@@ -1,0 +1,84 @@
+"""Models beside the hand-designed one, for the page and for the terminal: the same cells and sentences."""
+
+from collections.abc import Sequence
+from html import escape
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lightning_mm.reporting.comparison import Comparison, notes, sentences
+from lightning_mm.reporting.figures import comparison_figure
+from lightning_mm.reporting.plot import plot
+from lightning_mm.reporting.run import DASH
+
+_MINUS = "\N{MINUS SIGN}"
+_COLUMNS = (
+    "model",
+    "seeds",
+    "FLOPs [G]",
+    "SSIM",
+    "PSNR [dB]",
+    "LPIPS",
+    "SSIM minus hand-designed",
+    "95 % interval",
+    "by",
+)
+
+
+def comparison_section(comparisons: Sequence[Comparison]) -> str:
+    """The section of the page; empty where nothing is compared."""
+    if not comparisons:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+    body = ""
+    for item in comparisons:
+        kind = ' class="reference"' if item.is_reference else ""
+        body += f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(item, " ± ")) + "</tr>"
+    said = "".join(f"<li>{escape(line)}</li>" for line in sentences(comparisons))
+    how = "".join(f'<p class="small">{escape(note)}</p>' for note in notes(comparisons))
+    figure = comparison_figure(comparisons)
+    drawn = "" if figure is None else plot(figure, "comparison")
+    return (
+        '<section id="compared"><h2>Beside the hand-designed model</h2>'
+        f'<ul class="outcome">{said}</ul>{drawn}'
+        f'<div class="scroll"><table class="plain numbers"><tr>{head}</tr>{body}</table></div>{how}</section>'
+    )
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """For the terminal."""
+    table = Table(title="beside the hand-designed model", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(_COLUMNS):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for item in comparisons:
+        style = "bold" if item.is_reference else ""
+        table.add_row(*(Text(cell) for cell in _cells(item, "\n±")), style=style)
+    return table
+
+
+def comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
+    """The lines below the terminal's table."""
+    return [*sentences(comparisons), *notes(comparisons)]
+
+
+def _cells(item: Comparison, between: str) -> list[str]:
+    model, difference = item.model, item.difference
+    seeds = ", ".join(map(str, model.seeds)) if len(model.seeds) <= 5 else f"{len(model.seeds)} seeds"
+    outcome = ["reference" if item.is_reference else DASH, "", ""]
+    if difference is not None:
+        interval = "needs two seeds each"
+        if difference.low is not None and difference.high is not None:
+            interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
+        outcome = [_signed(difference.value), interval, difference.method if difference.low is not None else DASH]
+    return [
+        model.label,
+        f"{len(model.seeds)} ({seeds})" if len(model.seeds) <= 5 else seeds,
+        DASH if model.gflops is None else f"{model.gflops:.2f}",
+        *(model.text(name, digits, between) for name, digits in (("ssim", 4), ("psnr", 2), ("lpips", 4))),
+        *outcome,
+    ]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", _MINUS)

@@ -1,0 +1,117 @@
+"""What a search had found after how much compute: hypervolume of a trade-off study, best SSIM of a budget study."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lightning_mm.reporting.pareto import Point, pareto_front
+from lightning_mm.reporting.sweep import Sweep, TrialRecord
+
+COST_MARGIN = 1.1
+"""The hypervolume's reference point lies at this times the highest cost, so that the dearest model counts as well."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A value that a search can only raise, against the compute that it took.
+
+    Attributes:
+        seconds: Sum of the times of all trials that had ended, in order of their end.
+        values: The value then; ``None`` before the first complete trial.
+        records: The trial that ended.
+        title: What the value is.
+        explanation: How it is computed, in sentences.
+        untimed: Number of complete trials that are left out because their times are not recorded.
+    """
+
+    seconds: list[float]
+    values: list[float | None]
+    records: list[TrialRecord]
+    title: str
+    explanation: str
+    untimed: int = 0
+
+
+def hypervolume(points: Sequence[Point], reference: Point) -> float:
+    """Area that points dominate up to a reference point: cost low, quality high.
+
+    Args:
+        points: In any order; those that are not better than the reference in both coordinates add nothing.
+        reference: A cost and a quality that are worse than those of interest.
+    """
+    front = [points[i] for i in pareto_front(points)]  # cheapest first, each of a higher quality than the one before
+    area, covered = 0.0, _known(reference.quality)
+    for cost, quality in front:
+        width, height = _known(reference.cost) - _known(cost), _known(quality) - covered
+        if width > 0 and height > 0:
+            area += width * height
+            covered += height
+    return area
+
+
+def progress(sweep: Sweep) -> Progress | None:
+    """How far the search had come after each trial.
+
+    Returns:
+        ``None`` where fewer than two complete trials with times are recorded.
+    """
+    timed = [record for record in sweep.searched if record.seconds is not None and record.ended is not None]
+    timed.sort(key=lambda record: record.ended.timestamp() if record.ended else 0.0)
+    complete = [record for record in timed if record.is_complete]
+    if len(complete) < 2:
+        return None
+    if sweep.is_budget_study:
+        measure, title, explanation = _best_ssim()
+    elif all(len(record.values) == 2 for record in complete):
+        measure, title, explanation = _hypervolume_of(sweep, complete)
+    else:
+        return None
+    seconds, values, spent = [], [], 0.0
+    done: list[TrialRecord] = []
+    for record in timed:
+        spent += record.seconds or 0.0
+        done += [record] if record.is_complete else []
+        seconds.append(spent)
+        values.append(measure(done) if done else None)
+    missing = sum(record.is_complete for record in sweep.searched) - len(complete)
+    return Progress(seconds, values, timed, title, explanation, missing)
+
+
+_Measure = Callable[[list[TrialRecord]], float]
+
+
+def _best_ssim() -> tuple[_Measure, str, str]:
+    def best(done: list[TrialRecord]) -> float:
+        return max(record.values[0] for record in done)
+
+    return best, "best SSIM so far", "The best SSIM of the trials that were complete by then."
+
+
+def _hypervolume_of(sweep: Sweep, complete: list[TrialRecord]) -> tuple[_Measure, str, str]:
+    cost = COST_MARGIN * max(record.values[1] for record in complete)
+    floor = sweep.floor_ssim
+    quality = min(record.values[0] for record in complete) if floor is None else floor
+    reference = Point(_log(cost), quality)
+    plane = sweep.plane
+    what = (
+        "the lowest SSIM of any trial, as none was measured without training" if floor is None else "returning frame B"
+    )
+    explanation = (
+        f"Hypervolume in the plane of log10({plane.noun}) and SSIM: the area that the trials complete by then "
+        f"dominate, up to the reference point at {cost:.4g} {plane.unit} ({COST_MARGIN:g} times the highest of any "
+        f"complete trial) and SSIM {quality:.4f} ({what}). Trials beyond the reference point add nothing."
+    )
+
+    def area(done: list[TrialRecord]) -> float:
+        return hypervolume([Point(_log(record.values[1]), record.values[0]) for record in done], reference)
+
+    return area, "hypervolume", explanation
+
+
+def _known(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def _log(cost: float) -> float:
+    return math.log10(max(cost, 1e-12))
