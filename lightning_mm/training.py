@@ -180,12 +180,14 @@ def fit(
     checkpoint = run_dir / LAST
     if not checkpoint.exists() and cli.options.weights is not None:
         _start_from(cli, cli.options.weights)
-    claim(run_dir, config)
     resume = checkpoint if checkpoint.exists() else None
+    if resume is not None:
+        _require_as_many_devices(trainer, resume)
+    claim(run_dir, config)
     if (run_dir / RESULTS_FILE).exists() and (done := Results.read(run_dir)).config == config:
         return done
-    if resume is not None:
-        _require_same_training(cli, resume)
+    if resume is not None and read_magnifier(resume)[0] != cli.model.arch:
+        raise InputError(f"{resume}: of another architecture than this configuration's")
     advice = f"run the same command again to continue from {checkpoint}"
     try:
         with Interruptible(trainer, advice):
@@ -209,14 +211,10 @@ def _start_from(cli: TrainingCLI, source: str) -> None:
     load_weights(cli.model.magnifier, state, source)
 
 
-def _require_same_training(cli: TrainingCLI, resume: Path) -> None:
-    if read_magnifier(resume)[0] != cli.model.arch:
-        raise InputError(f"{resume}: of another architecture than this configuration's")
-    before = read_checkpoint(resume).get("PairDataModule", {}).get("step_samples")
-    now = cli.datamodule.batch_size * processes(cli.trainer)
+def _require_as_many_devices(trainer: L.Trainer, resume: Path) -> None:
+    before, now = read_checkpoint(resume).get(PairDataModule.__qualname__, {}).get("ranks"), processes(trainer)
     if before not in (None, now):
-        how = "give as many devices in all as before, or choose another --run.dir"
-        raise InputError(f"{resume}: trained on {before} pairs per batch over all devices, not {now}; {how}")
+        raise InputError(f"{resume}: of a run on {before} devices, not {now}; its batches would become others")
 
 
 def _train(cli: TrainingCLI, checkpoint: Path, resume: Path | None) -> dict[str, float]:

@@ -104,8 +104,8 @@ class PairDataModule(L.LightningDataModule):
         return len(self._val) if isinstance(self._val, Oh2018Dataset) else self.val_pairs
 
     def state_dict(self) -> dict[str, Any]:
-        """For checkpoints: pairs per batch over all ranks, which the samples of a step depend on."""
-        return {"step_samples": self.batch_size * self._ranks()[1]}
+        """For checkpoints: the number of ranks that share a step."""
+        return {"ranks": self._ranks()[1]}
 
     def setup(self, stage: str) -> None:
         """Build the texture banks, or open the data set, once."""
