@@ -10,20 +10,10 @@ from rich.text import Text
 from lightning_mm.reporting.comparison import Comparison, notes, sentences
 from lightning_mm.reporting.figures import comparison_figure
 from lightning_mm.reporting.plot import plot
-from lightning_mm.reporting.run import DASH
+from lightning_mm.reporting.run import DASH, signed
 
-_MINUS = "\N{MINUS SIGN}"
-_COLUMNS = (
-    "model",
-    "seeds",
-    "FLOPs [G]",
-    "SSIM",
-    "PSNR [dB]",
-    "LPIPS",
-    "SSIM minus hand-designed",
-    "95 % interval",
-    "by",
-)
+_COLUMNS = ("model", "seeds", "SSIM", "SSIM minus hand-designed", "95 % interval", "by")
+_COLUMNS += ("FLOPs [G]", "PSNR [dB]", "LPIPS")
 
 
 def comparison_section(comparisons: Sequence[Comparison]) -> str:
@@ -69,16 +59,13 @@ def _cells(item: Comparison, between: str) -> list[str]:
     if difference is not None:
         interval = "needs two seeds each"
         if difference.low is not None and difference.high is not None:
-            interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
-        outcome = [_signed(difference.value), interval, difference.method if difference.low is not None else DASH]
+            interval = f"{signed(difference.low)} to {signed(difference.high)}"
+        outcome = [signed(difference.value), interval, difference.method if difference.low is not None else DASH]
     return [
         model.label,
         f"{len(model.seeds)} ({seeds})" if len(model.seeds) <= 5 else seeds,
-        DASH if model.gflops is None else f"{model.gflops:.2f}",
-        *(model.text(name, digits, between) for name, digits in (("ssim", 4), ("psnr", 2), ("lpips", 4))),
+        model.text("ssim", 4, between),
         *outcome,
+        DASH if model.gflops is None else f"{model.gflops:.2f}",
+        *(model.text(name, digits, between) for name, digits in (("psnr", 2), ("lpips", 4))),
     ]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", _MINUS)

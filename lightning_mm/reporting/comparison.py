@@ -9,6 +9,7 @@ from scipy.stats import t as student
 
 from lightning_mm.errors import InputError
 from lightning_mm.reporting.model import Model
+from lightning_mm.reporting.run import signed
 from lightning_mm.reporting.sweep import Sweep
 
 CONFIDENCE = 0.95
@@ -117,7 +118,7 @@ def notes(comparisons: Sequence[Comparison]) -> list[str]:
     differences = [item.difference for item in comparisons if item.difference is not None]
     found = [
         "Means ± standard deviation over seeds. The interval is that of the difference of mean SSIM, at 95 % "
-        "confidence: paired where the same seeds exist (t of the differences seed by seed), else Welch's."
+        "confidence: paired over the seeds that both have (t of the differences seed by seed), else Welch's."
     ]
     if any(difference.method == "none" for difference in differences):
         found.append(
@@ -152,17 +153,18 @@ def _sentence(item: Comparison) -> str:
     seeds = _seeds(difference)
     if difference.low is None or difference.high is None:
         return (
-            f"{label}: SSIM {difference.value:+.4f} against {item.reference.label}, by {seeds}: no interval, which "
+            f"{label}: SSIM {signed(difference.value)} against {item.reference.label}, by {seeds}: no interval, which "
             "needs at least two seeds of both."
         )
-    shown = f"SSIM {difference.value:+.4f}, 95 % interval {difference.low:+.4f} to {difference.high:+.4f}"
+    interval = f"95 % interval {signed(difference.low)} to {signed(difference.high)}"
+    shown = f"({signed(difference.value)}, {interval}; {difference.method})"
     if difference.word == "not told apart":
-        return f"{label} and {item.reference.label} are not told apart by {seeds} ({shown})."
-    return f"{label} is {difference.word} than {item.reference.label} ({shown}, {seeds})."
+        return f"{label} and {item.reference.label} are not told apart in SSIM by {seeds} {shown}."
+    return f"{label} is {difference.word} in SSIM than {item.reference.label}, by {seeds} {shown}."
 
 
 def _seeds(difference: Difference) -> str:
     a, b = difference.seeds
-    if difference.method == "paired":
-        return f"{a} seeds, paired"
-    return f"{a} and {b} seeds" if a != b or a > 1 else "one seed each"
+    if a == b:
+        return "one seed each" if a == 1 else f"{a} seeds each"
+    return f"{a} and {b} seeds"

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from lightning_mm.reporting.comparison import Comparison
 from lightning_mm.reporting.progress import Progress
 from lightning_mm.reporting.run import ARCH_PREFIX
-from lightning_mm.reporting.style import BLUE, INK, MUTED, OTHER_COLOR, layout, padded
+from lightning_mm.reporting.style import BLUE, INK, MUTED, layout, padded
 
 PROGRESS_HEIGHT, ROW_HEIGHT = 360, 30
 MAX_COMPARED = 40
@@ -25,7 +25,8 @@ def progress_figure(found: Progress, level: tuple[str, float] | None = None) -> 
     scale, unit = _time_scale(found.seconds[-1])
     figure = go.Figure(layout=layout(PROGRESS_HEIGHT, right=150, top=24))
     known = [(s, v, r) for s, v, r in zip(found.seconds, found.values, found.records, strict=True) if v is not None]
-    marks = {True: ("circle", BLUE), False: ("x-thin-open", OTHER_COLOR)}
+    marks = {True: ("circle", BLUE), False: ("x", MUTED)}
+    size = 7 if len(known) <= 200 else 3
     figure.add_scatter(
         x=[s / scale for s, _, _ in known],
         y=[value for _, value, _ in known],
@@ -34,7 +35,7 @@ def progress_figure(found: Progress, level: tuple[str, float] | None = None) -> 
         marker={
             "symbol": [marks[record.is_complete][0] for _, _, record in known],
             "color": [marks[record.is_complete][1] for _, _, record in known],
-            "size": 7 if len(known) <= 200 else 4,
+            "size": [size if record.is_complete else size + 2 for _, _, record in known],
         },
         hoverinfo="text",
         hovertext=[
@@ -53,8 +54,8 @@ def progress_figure(found: Progress, level: tuple[str, float] | None = None) -> 
         )  # fmt: skip
         values.append(at)
     title = f"compute spent on trials [{unit}], in order of their end"
-    figure.update_xaxes(title=title, range=[0, 1.03 * found.seconds[-1] / scale])
-    figure.update_yaxes(title=found.title, range=padded(values, least=1e-3), nticks=7)
+    figure.update_xaxes(title_text=title, range=[0, 1.03 * found.seconds[-1] / scale])
+    figure.update_yaxes(title_text=found.title, range=padded(values, least=1e-3), nticks=7)
     return figure
 
 
@@ -67,7 +68,7 @@ def importance_figure(shares: dict[str, float]) -> go.Figure:
         text=[f"{100 * value:.0f} %" for value in shares.values()], textposition="outside", cliponaxis=False,
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", ticks="", showgrid=False)
-    figure.update_xaxes(title="share of importance", range=[0, 1.05 * max(shares.values())], tickformat=".0%")
+    figure.update_xaxes(title_text="share of importance", range=[0, 1.05 * max(shares.values())], tickformat=".0%")
     return figure
 
 
@@ -83,7 +84,7 @@ def comparison_figure(comparisons: Sequence[Comparison]) -> go.Figure | None:
     figure = go.Figure(layout=layout(ROW_HEIGHT * len(shown) + 100, right=40, left=190, top=20, bottom=56))
     for with_interval, name, symbol in (
         (True, "95 % interval", "circle"),
-        (False, "one seed: no interval", "circle-open"),
+        (False, "too few seeds for an interval", "circle-open"),
     ):
         rows = [(label, d) for label, d in shown if (d.low is not None) is with_interval]
         if not rows:
@@ -105,7 +106,7 @@ def comparison_figure(comparisons: Sequence[Comparison]) -> go.Figure | None:
         ticks="", type="category",
     )  # fmt: skip
     figure.update_xaxes(
-        title="SSIM minus hand-designed (to the right is better)", range=padded([*ends, 0.0], least=1e-3)
+        title_text="SSIM minus hand-designed (to the right is better)", range=padded([*ends, 0.0], least=1e-3)
     )
     figure.update_layout(legend={"y": 1.0})
     return figure

@@ -113,14 +113,16 @@ def _scatter(sweep: Sweep, plane: Plane) -> str:
         "Up and to the left is better. The step line is the Pareto front: no model here is at once cheaper and better "
         "than one on it. Rings mark its members. Hover over a point for its hyperparameters."
     )
-    if any(model.sd("ssim") is not None for model in sweep.models):
+    main = plane is sweep.plane
+    if not main:
+        reading = "As above, with another cost."
+    elif any(model.sd("ssim") is not None for model in sweep.models):
         reading += " Points are means over seeds, their bars one standard deviation; the front is that of the means."
     if plane.cost == "latency":
         reading += (
             f" Latency: median over repeats, bars from the first to the third quartile; {plane.conditions}. "
             f"{_without_latency(sweep, plane)}"
         )
-    main = plane is sweep.plane
     place = "scatter" if main else f"scatter-{plane.cost}"
     note = f'<p class="small">{escape(THRESHOLD_NOTE)}</p>' if main else ""
     return (

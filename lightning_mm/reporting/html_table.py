@@ -5,17 +5,15 @@ from html import escape
 from typing import Any
 
 from lightning_mm.reporting.configs import configs_script
-from lightning_mm.reporting.model import Model
+from lightning_mm.reporting.model import PLUS_MINUS, Model
 from lightning_mm.reporting.plane import Plane
 from lightning_mm.reporting.provenance import FLOOR_NAMES, FLOPS_LABEL, LATENCY_LABEL, absence_reasons, fit_command
-from lightning_mm.reporting.run import ARCH_PREFIX, DASH, Run
+from lightning_mm.reporting.run import ARCH_PREFIX, DASH, Run, signed
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
 
 TALL = 40
 """A table of more rows than this scrolls in a frame of its own."""
-
-_MINUS = "\N{MINUS SIGN}"
 
 
 def runs_table(sweep: Sweep) -> str:
@@ -128,7 +126,7 @@ def _difference_cell(sweep: Sweep, model: Model) -> str:
     if sweep.hand_designed(model) is model:
         return _cell(0.0, "reference")
     difference = sweep.difference(model)
-    return _cell(difference, DASH if difference is None else f"{difference:+.4f}".replace("-", _MINUS))
+    return _cell(difference, DASH if difference is None else signed(difference))
 
 
 def _floor_row(sweep: Sweep, name: str, run: Run, columns: Sequence[str], settings: int) -> str:
@@ -147,7 +145,9 @@ def _floor_row(sweep: Sweep, name: str, run: Run, columns: Sequence[str], settin
 def _metric(model: Model, name: str, digits: int) -> str:
     average = model.mean(name)
     title = "" if average is not None else model.absent_reason(name)
-    return _cell(average, model.text(name, digits), title)
+    number, _, spread = model.text(name, digits).partition(f" {PLUS_MINUS} ")
+    small = f' <span class="sd">{PLUS_MINUS} {spread}</span>' if spread else ""
+    return _cell(average, number, title).replace("</td>", f"{small}</td>")
 
 
 def _number_cell(value: float | None, form: str) -> str:

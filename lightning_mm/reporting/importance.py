@@ -47,7 +47,10 @@ def _ped_anova(space: dict[str, str], complete: list[TrialRecord]) -> dict[str, 
 
     distributions = {key: optuna.distributions.json_to_distribution(text) for key, text in space.items()}
     # PED-ANOVA takes low as good.
-    study = optuna.study.create_study(direction="minimize", storage=optuna.storages.InMemoryStorage())
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="minimize")
+    optuna.logging.set_verbosity(verbosity)
     for record in complete:
         own = {key: distributions[key] for key in record.params}
         value = -record.values[0]

@@ -146,6 +146,11 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def signed(value: float, digits: int = 4) -> str:
+    """A difference with its sign, a true minus."""
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def validation_text(results: Results) -> str:
     """Identity of the validation pairs in one line."""
     v = results.validation

@@ -58,9 +58,8 @@ def scatter(sweep: Sweep, plane: Plane | None = None) -> go.Figure:
     _add_labels(figure, models, sweep, plane, [level for _, level in levels], x_range, y_range)
     ticks = [m * 10**e for e in range(-6, 7) for m in (1, 2, 5) if x_range[0] <= math.log10(m * 10**e) <= x_range[1]]
     names = [f"{tick:g}" for tick in ticks]
-    title = {"text": plane.axis_title, "font": {"size": 13}}
-    figure.update_xaxes(type="log", range=x_range, title=title, tickvals=ticks, ticktext=names)
-    figure.update_yaxes(range=y_range, title="SSIM on the validation pairs", tickformat=".3~f", nticks=8)
+    figure.update_xaxes(type="log", range=x_range, title_text=plane.axis_title, tickvals=ticks, ticktext=names)
+    figure.update_yaxes(range=y_range, title_text="SSIM on the validation pairs", tickformat=".3~f", nticks=8)
     return figure
 
 
@@ -165,7 +164,7 @@ def _add_levels(figure: go.Figure, levels: Sequence[tuple[str, float]], y_range:
 
 
 def _add_bound(figure: go.Figure, bound: float) -> None:
-    figure.add_vline(x=bound, line={"color": INK, "dash": "longdash", "width": 1.6}, layer="below")
+    figure.add_vline(x=bound, line={"color": INK, "dash": "dash", "width": 2}, layer="below")
     figure.add_annotation(
         x=math.log10(bound), y=0, yref="paper", xanchor="left", yanchor="bottom", xshift=5, yshift=4,
         text=f"bound of the search: {bound:g} G", showarrow=False, font={"size": 12}, bgcolor="rgba(255,255,255,0.75)",

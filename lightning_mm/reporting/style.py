@@ -26,6 +26,7 @@ FONT = {
 def layout(height: int, right: int, left: int = 66, top: int = 62, bottom: int = 56) -> go.Layout:
     """An empty figure of this project's looks; lengths in pixels."""
     axis = {"gridcolor": GRID, "zeroline": False, "showline": True, "linecolor": LINE, "ticks": "outside"}
+    axis["title"] = {"font": {"size": 13}}
     return go.Layout(
         template="none",
         height=height,

@@ -18,7 +18,7 @@ from lightning_mm.reporting.provenance import (
     comparability_warnings,
     provenance,
 )
-from lightning_mm.reporting.run import ARCH_PREFIX, DASH, finite
+from lightning_mm.reporting.run import ARCH_PREFIX, DASH, finite, signed
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
 from lightning_mm.reporting.variants import variants_table
@@ -62,17 +62,19 @@ def print_table(sweep: Sweep, console: Console | None = None, comparisons: Seque
 
 def results_table(sweep: Sweep, models: Sequence[Model]) -> Table:
     """The table as a rich object."""
+    latency = next((plane for plane in sweep.planes if plane.cost == "latency"), None)
+    seeds = any(len(model.runs) > 1 for model in sweep.models)
+    many = seeds or latency is not None
     table = Table(
         title=Text(sweep.name, style="bold"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
+        padding=0 if many else (0, 1),
     )
-    latency = next((plane for plane in sweep.planes if plane.cost == "latency"), None)
-    seeds = any(len(model.runs) > 1 for model in sweep.models)
-    table.add_column("run", overflow="fold")
-    table.add_column("overrides", overflow="fold", min_width=24)
+    table.add_column("run", overflow="fold", max_width=12 if many else None)
+    table.add_column("overrides", overflow="fold", min_width=20 if many else 24)
     costs = ["params", "\n".join(FLOPS_LABEL.split(" ", 2)), *(["latency\n[ms]"] if latency else [])]
     for header in (*(["seeds"] if seeds else []), *costs, "SSIM", "SSIM minus\nhand-\ndesigned", "PSNR\n[dB]", "LPIPS"):
         table.add_column(Text(header), justify="right", no_wrap=True)
@@ -124,7 +126,7 @@ def _shown(sweep: Sweep) -> list[Model]:
 
 def _cells(sweep: Sweep, model: Model, on_front: bool, latency: Plane | None, seeds: bool) -> list[Text]:
     difference = sweep.difference(model)
-    shown_difference = DASH if difference is None else f"{difference:+.4f}"
+    shown_difference = DASH if difference is None else signed(difference)
     settings = ", ".join(f"{key.removeprefix(ARCH_PREFIX)}={value}" for key, value in model.first.settings.items())
     milliseconds = latency.of(model) if latency else None
     cells = [

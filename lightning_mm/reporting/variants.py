@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.run import DASH
+from lightning_mm.reporting.run import DASH, signed
 from lightning_mm.reporting.sweep import Sweep
 
 _COLUMNS = ("variant", "settings", "seeds", "SSIM", "SSIM minus unchanged", "PSNR [dB]", "LPIPS")
@@ -74,7 +74,7 @@ def _difference(variant: Model, unchanged: Model | None) -> str:
     values = [mine[seed] - other[seed] for seed in mine if seed in other]
     if not values:
         return DASH
-    return f"{mean(values):+.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+    return signed(mean(values)) + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
 def _setting(value: Any) -> str:

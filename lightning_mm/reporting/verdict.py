@@ -66,7 +66,8 @@ def _against_hand_designed(sweep: Sweep, trials: Sequence[Model], reference: Mod
     if sweep.is_budget_study:
         better = sum((sweep.difference(trial) or 0.0) > 0 for trial in trials)
         within = f" within {bounds}" if bounds else ""
-        return [f"{better or 'None'} of {_count(trials, 'trial')}{within} {_has(better)} a higher SSIM. {best}"]
+        count = f"{better or 'None'} of {_count(trials, 'trial')}{within}"
+        return [f"{count} {_has(better)} a higher SSIM than the hand-designed model.", best]
     winners = [trial for trial in trials if sweep.dominates_hand_designed(trial)]
     what = f"no more {sweep.plane.noun}, no lower SSIM, better in at least one"
     if not winners:
@@ -94,8 +95,9 @@ def _about_chance(scored: Sequence[Model]) -> str:
             f"{whom} trained from one seed: differences smaller than the spread between seeds, which is not measured "
             "there, mean nothing."
         )
+    more = "" if all(len(model.by_seed("ssim")) == fewest for model in scored) else " or more"
     return (
-        f"SSIM is the mean over {fewest} or more seeds. The best of many trials is chosen by the number it is shown "
+        f"SSIM is the mean over {fewest}{more} seeds. The best of many trials is chosen by the number it is shown "
         "with, which is therefore a little too high: train it anew beside the hand-designed model and compare the two."
     )
 
