@@ -83,7 +83,7 @@ def publish(
 
 
 def offline_runs(directory: Path, unfinished: bool = False) -> tuple[list[Path], int]:
-    """Files of the offline runs below a directory that have not been uploaded, oldest first.
+    """Files of the offline runs below a directory that have not been uploaded.
 
     Args:
         directory: Where to look.
@@ -92,8 +92,7 @@ def offline_runs(directory: Path, unfinished: bool = False) -> tuple[list[Path],
     Returns:
         The files, and how many were left out because their training has no results.
     """
-    found = [file for file in directory.rglob("offline-run-*/*.wandb") if not _marker(file).exists()]
-    found.sort(key=lambda file: (file.parent.name, file))
+    found = [file for file in sorted(directory.rglob("offline-run-*/*.wandb")) if not _marker(file).exists()]
     finished = [file for file in found if unfinished or (file.parents[2] / RESULTS_FILE).exists()]
     return finished, len(found) - len(finished)
 

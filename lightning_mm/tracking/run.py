@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.runs import Results, write_text_atomically
@@ -92,26 +92,18 @@ class RunLogger(WandbLogger):
 
     def _start(self) -> Any:
         import wandb
+        from wandb.errors import CommError
 
         if self._mode == "offline":
             # W&B's own error reports would look up a host name.
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self._id = run_id(self._directory)
-        settings = wandb.Settings(console="off", quiet=True, silent=self._mode == "offline")
         try:
-            run = wandb.init(
-                project=self._project,
-                name=self._name,
-                dir=self._directory,
-                id=self._id,
-                resume="allow",
-                reinit="create_new",
-                mode=self._mode,
-                settings=settings,
-                **self._labels,
-            )
-        except wandb.Error as error:
-            raise InputError(f"run.wandb = {self._mode}: {one_line(error)}") from None
+            run = self._begin(self._mode)
+        except CommError as error:
+            rank_zero_warn(f"W&B: {one_line(error)}; the run is kept offline, 'lightning-mm publish' uploads it")
+            wandb.teardown()  # W&B's service keeps the id of a run that could not begin
+            run = self._begin("offline")
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP, step_sync=True)
         for name, best in BEST.items():
@@ -119,6 +111,25 @@ class RunLogger(WandbLogger):
         config = yaml.safe_load((self._directory / "config.yaml").read_text())
         run.config.update(config, allow_val_change=True)
         return run
+
+    def _begin(self, mode: Literal["offline", "online"]) -> Any:
+        import wandb
+        from wandb.errors import UsageError
+
+        try:
+            return wandb.init(
+                project=self._project,
+                name=self._name,
+                dir=self._directory,
+                id=self._id,
+                resume="allow",
+                reinit="create_new",
+                mode=mode,
+                settings=wandb.Settings(console="off", quiet=True, silent=mode == "offline"),
+                **self._labels,
+            )
+        except (UsageError, ValueError) as error:  # such as another environment variable of W&B's that is wrong
+            raise InputError(f"run.wandb = {mode}: {one_line(error)}") from None
 
 
 def summary(results: Results) -> dict[str, float]:
@@ -192,10 +203,10 @@ def require_key(what: str) -> None:
     from wandb.sdk import wandb_setup
     from wandb.sdk.lib import wbauth
 
-    host = wandb_setup.singleton().settings.base_url
     try:
+        host = wandb_setup.singleton().settings.base_url
         found = wbauth.authenticate_session(host=host, source=what, prompt=False, update_session=False)
-    except wandb.Error as error:
+    except (wandb.Error, ValueError) as error:
         raise InputError(f"{what}: {one_line(error)}") from None
     if found is None:
         raise InputError(f"{what}: needs a key for {host}; set WANDB_API_KEY, or run 'wandb login'")

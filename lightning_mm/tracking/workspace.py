@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,15 @@ def study_workspace(
     Raises:
         InputError: ``wandb-workspaces`` is not installed, or W&B's filters can't express the name of a group.
     """
-    try:
-        from wandb_workspaces import expr
-        from wandb_workspaces.reports import v2 as panels
-        from wandb_workspaces.reports.v2.interface import ParallelCoordinatesPlotColumn
-        from wandb_workspaces.workspaces import RunsetSettings, Section, Workspace, WorkspaceSettings
-    except ImportError:
-        raise InputError("a workspace needs wandb-workspaces: pip install 'lightning_mm[dashboard]'") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pydantic, which wandb-workspaces 0.4 uses by old names
+        try:
+            from wandb_workspaces import expr
+            from wandb_workspaces.reports import v2 as panels
+            from wandb_workspaces.reports.v2.interface import ParallelCoordinatesPlotColumn
+            from wandb_workspaces.workspaces import RunsetSettings, Section, Workspace, WorkspaceSettings
+        except ImportError:
+            raise InputError("a workspace needs wandb-workspaces: pip install 'lightning_mm[dashboard]'") from None
     for group in groups:
         if found := re.search(r"['\"\\=<>]", group):
             raise InputError(f"run.wandb_group = {group!r}: W&B's filters can't express a name with {found.group()!r}")
@@ -73,7 +76,7 @@ def study_workspace(
         ],
         settings=WorkspaceSettings(max_runs=_MAX_RUNS),
         runset_settings=RunsetSettings(
-            filters=filters,
+            filters=expr.And(*filters),
             pinned_columns=[f"summary:{column}" for column in ("ssim", "paper_gflops", "latency_ms", "params")],
         ),
     )
