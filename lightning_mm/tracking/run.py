@@ -8,7 +8,7 @@ address them so; keys that contain dots themselves can't be reached by the panel
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +77,18 @@ class RunLogger(WandbLogger):
         """Nothing: the run's configuration, which says more, is in the run from its start."""
 
     @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log metrics at a step of the training.
+
+        Offline, W&B numbers the rows of each start from 0, and those of a training that was continued would replace one
+        another when they are uploaded: there, the training's step is the number.
+        """
+        if step is None or self._mode == "online":
+            super().log_metrics(metrics, step)
+        else:
+            self.experiment.log({**metrics, STEP: step}, step=step)
+
+    @rank_zero_only
     def log_summary(self, results: Results, samples: Path) -> None:
         """Put what a trade-off plot needs into the run's summary, and the picture of validation pairs into the run."""
         caption = "rows: fixed validation pairs; columns: frame A, frame B, target, output"
@@ -91,8 +103,9 @@ class RunLogger(WandbLogger):
             self._experiment = None
 
     def _start(self) -> Any:
-        import wandb
         from wandb.errors import CommError
+
+        import wandb
 
         if self._mode == "offline":
             # W&B's own error reports would look up a host name.
@@ -103,7 +116,8 @@ class RunLogger(WandbLogger):
         except CommError as error:
             rank_zero_warn(f"W&B: {one_line(error)}; the run is kept offline, 'lightning-mm publish' uploads it")
             wandb.teardown()  # W&B's service keeps the id of a run that could not begin
-            run = self._begin("offline")
+            self._mode = "offline"
+            run = self._begin(self._mode)
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP, step_sync=True)
         for name, best in BEST.items():
@@ -113,8 +127,9 @@ class RunLogger(WandbLogger):
         return run
 
     def _begin(self, mode: Literal["offline", "online"]) -> Any:
-        import wandb
         from wandb.errors import UsageError
+
+        import wandb
 
         try:
             return wandb.init(
@@ -199,9 +214,10 @@ def require_key(what: str) -> None:
     Raises:
         InputError: No key is configured, or one of a wrong form.
     """
-    import wandb
     from wandb.sdk import wandb_setup
     from wandb.sdk.lib import wbauth
+
+    import wandb
 
     try:
         host = wandb_setup.singleton().settings.base_url

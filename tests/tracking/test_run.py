@@ -73,8 +73,7 @@ def test_the_configuration_is_the_run_directorys(runs, study):
 def test_metrics_have_the_step_of_training_and_never_go_back(runs):
     rows = runs["first"].history
     steps = [row["trainer/global_step"] for row in rows]
-    assert steps == sorted(steps)
-    assert [row["_step"] for row in rows] == list(range(len(rows)))
+    assert steps == sorted(set(steps)) == [row["_step"] for row in rows]
     assert [row["trainer/global_step"] for row in rows if "train/loss" in row] == [0, 1, 2, 3]
     assert [row["trainer/global_step"] for row in rows if "val/ssim" in row] == [1, 3]  # each epoch's end
 
@@ -105,7 +104,8 @@ def test_a_run_that_continues_is_the_same_run(tiny, offline_runs, tmp_path, capf
     fit(args)
     before, after = offline_runs(run_dir)
     assert before.id == after.id
-    assert [row["trainer/global_step"] for row in after.history if "train/loss" in row] == [2, 3]
+    for run, steps in ((before, [0, 1]), (after, [2, 3])):  # W&B's own number of a row, which uploading goes by
+        assert [row["_step"] for row in run.history if "train/loss" in row] == steps
     assert (before.config["trainer"]["value"]["max_epochs"], after.config["trainer"]["value"]["max_epochs"]) == (1, 2)
     assert after.summary["steps"] == 4
     fit(args)  # is finished: no run is begun for it
