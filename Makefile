@@ -7,6 +7,7 @@ CONFIG     ?= experiments/proposed.yaml
 WEIGHTS    ?= proposed
 ALPHA      ?= 10
 DIR        ?= runs/smoke
+DEVICES    ?=
 PHOTOS     ?=
 VAL_PHOTOS ?=
 ARGS       ?=
@@ -15,6 +16,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Without a GPU, training takes the recipe for processors.
 CPU   := $(if $(shell command -v nvidia-smi 2>/dev/null),,--config experiments/cpu.yaml)
+DDP   := $(if $(DEVICES),--trainer.devices $(DEVICES) --trainer.strategy ddp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -49,8 +51,8 @@ format: $(STAMP) ## Mend style
 types: $(STAMP) ## Check types
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-train: $(STAMP) ## Train a magnifier, or continue (CONFIG=experiments/proposed.yaml ARGS=)
-	$(BIN)/lightning-mm fit --config experiments/base.yaml --config $(CONFIG) $(CPU) $(ARGS)
+train: $(STAMP) ## Train a magnifier, or continue (CONFIG=experiments/proposed.yaml DEVICES=all ARGS=)
+	$(BIN)/lightning-mm fit --config experiments/base.yaml --config $(CONFIG) $(CPU) $(DDP) $(ARGS)
 
 magnify: $(STAMP) ## Magnify a clip (IN=clip.mp4 OUT=out.mp4 ALPHA=10 WEIGHTS=proposed ARGS=)
 	$(BIN)/lightning-mm magnify $(IN) $(OUT) --alpha $(ALPHA) --weights $(WEIGHTS) $(ARGS)

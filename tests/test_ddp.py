@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
+ROOT = Path(__file__).parents[1]
 STEPS, EPOCHS = 16, 2  # steps per epoch: a block of 8 batches of scenes, each shown twice
 COMMON = [
     *("--model.arch.encoder_channels=2", "--model.arch.decoder_depth=1", "--model.arch.decoder_channels=4"),
@@ -38,7 +40,7 @@ LOST = "another process of this training has ended or hangs"
 
 
 def serve():
-    """Run jobs: ``{"args", "ranks", "disturb", "out", "err"}``, "ranks" being 2, 1, or 0 for Lightning's launcher."""
+    """Run jobs: ``{"args", "ranks", "disturb", "out", "err"}``, "ranks" being 0 for Lightning's launcher."""
     import lightning_mm.cli
     import lightning_mm.training
 
@@ -63,7 +65,7 @@ def start(job, rank):
     os.setsid()
     for path, descriptor in ((os.devnull, 0), (job["out"], 1), (job["err"], 2)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), descriptor)
-    if job["ranks"] == 2:
+    if job["ranks"] > 1:
         os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(job["port"])}
     sys.argv = [str(Path(sys.executable).with_name("lightning-mm")), *job["args"]]
     disturb(rank, **job["disturb"])
@@ -108,7 +110,7 @@ def disturb(rank, what=None, of=0, step=0):
 
 @pytest.fixture(scope="module")
 def server():
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, __file__], stdin=-1, stdout=-1, env=env, text=True)
     yield process
     process.stdin.close()
@@ -263,9 +265,10 @@ def test_a_finished_run_returns_at_once_on_all_ranks(run, together):
 
 
 def test_a_rank_without_a_validation_pair(run, tmp_path):
-    more = ["--data.val_pairs=1", "--trainer.max_epochs=1"]
-    assert run(ALONE, tmp_path / "alone", 1, more) == ([0], [])
-    assert run(TOGETHER, tmp_path / "together", 2, more) == ([0, 0], [])
+    """Three ranks share two pairs."""
+    more = ["--data.val_pairs=2", f"--data.epoch_samples={STEPS * 6}", "--trainer.max_epochs=1"]
+    assert run(ALONE, tmp_path / "alone", 1, [*more, "--data.batch_size=6"]) == ([0], [])
+    assert run(TOGETHER, tmp_path / "together", 3, [*more, "--trainer.devices=3"]) == ([0, 0, 0], [])
     found, expected = results(tmp_path / "together"), results(tmp_path / "alone")
     assert measured(found) == pytest.approx(measured(expected), rel=1e-4)
 
@@ -307,6 +310,13 @@ def test_a_loss_that_is_no_number_on_one_rank_ends_both_at_that_step(run, tmp_pa
     codes, lines = run(TOGETHER, tmp_path / "run", what="diverge", of=1, step=3)
     assert codes == [1, 1]
     assert lines == ["lightning-mm: training diverged: the loss became nan at step 3"]
+
+
+def test_make_train_takes_the_number_of_devices():
+    shown = subprocess.run(["make", "-n", "train", "DEVICES=2"], cwd=ROOT, capture_output=True, text=True, check=True)
+    words = shlex.split(shown.stdout.splitlines()[-1])
+    assert words[:2] == [".venv/bin/lightning-mm", "fit"]
+    assert words[-4:] == ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 
 
 def test_bad_input_is_said_once(run, together, tmp_path):

@@ -96,7 +96,7 @@ class PairDataModule(L.LightningDataModule):
         self._validation_cache: dict[tuple[int, ...], Pairs] = {}
         self._train: Dataset | None = None
         self._val: Dataset | None = None
-        self.val_weight = 1.0
+        self.val_counts = True
 
     @property
     def val_count(self) -> int:
@@ -139,12 +139,13 @@ class PairDataModule(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """The validation pairs, always all of them and in the same order, shared among ranks.
 
-        A rank that has no pair gets the first, with a ``val_weight`` of 0: it must take part in what ranks do together.
+        A rank that has no pair gets the first, which does not count (``val_counts``): it must take part in what ranks do
+        together.
         """
         assert self._val is not None
         rank, world = self._ranks()
         share = range(rank, self.val_count, world)
-        self.val_weight = 1.0 if share else 0.0
+        self.val_counts = len(share) > 0
         return self._loader(self._val, sampler=share or range(1), drop_last=False)
 
     test_dataloader = val_dataloader

@@ -187,14 +187,14 @@ class MagnifyTask(L.LightningModule):
 
     def _measure(self, stage: str, metrics: torch.nn.ModuleDict, prefix: str, output: Tensor, target: Tensor) -> None:
         values = {"ssim": ssim(output, target), "psnr": psnr(output, target)}
-        weight = getattr(self.trainer.datamodule, "val_weight", 1.0)  # pyright: ignore[reportAttributeAccessIssue]
+        counts = getattr(self.trainer.datamodule, "val_counts", True)  # pyright: ignore[reportAttributeAccessIssue]
         if self._lpips:
             network = self._lpips[0].to(output.device)
             with torch.autocast(output.device.type, enabled=False):
                 values["lpips"] = network(output.float(), target.float()).reshape(-1)
         for name, value in values.items():
             metric = metrics[prefix + name]
-            metric.update(value, weight)  # pyright: ignore[reportCallIssue]
+            metric.update(value if counts else value[:0])  # pyright: ignore[reportCallIssue]
             shown = name == "ssim" and not prefix
             self.log(f"{stage}/{prefix}{name}", metric, prog_bar=shown, on_step=False, on_epoch=True)  # pyright: ignore
 

@@ -262,7 +262,7 @@ def test_every_validation_pair_comes_once_and_in_order():
     for rank in range(2):
         attach(module, training=False, rank=rank, world=2)
         shares.append([key for batch in module.val_dataloader() for key in batch["key"].tolist()])
-        assert module.val_weight == 1.0
+        assert module.val_counts
     assert shares == [alone[::2], alone[1::2]]
 
 
@@ -271,7 +271,7 @@ def test_a_rank_without_a_validation_pair_gets_one_that_does_not_count():
     first = next(iter(module.val_dataloader()))["key"].tolist()[:1]
     attach(module, training=False, rank=2, world=3)
     assert [batch["key"].tolist() for batch in module.val_dataloader()] == [first]
-    assert module.val_weight == 0.0
+    assert not module.val_counts
 
 
 def test_validation_pairs_are_rendered_once(monkeypatch):
