@@ -139,8 +139,8 @@ class PairDataModule(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """The validation pairs, always all of them and in the same order, shared among ranks.
 
-        A rank that has no pair gets the first, which does not count (``val_counts``): it must take part in what ranks do
-        together.
+        A rank that has no pair gets the first, which does not count (``val_counts``): it must take part in what ranks
+        do together.
         """
         assert self._val is not None
         rank, world = self._ranks()
