@@ -8,6 +8,8 @@ import yaml
 
 from lightning_mm.reporting.model import Model
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast, where it was built
+
 Change = tuple[int, int, list[str]]
 """Lines of the base from the first index up to the second are replaced by these."""
 
@@ -15,7 +17,7 @@ Change = tuple[int, int, list[str]]
 def config_text(model: Model) -> str:
     """The configuration that reproduces a model's first seed, as YAML; empty where none is recorded."""
     config = model.first.results.config
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else ""
+    return yaml.dump(config, Dumper=_DUMPER, sort_keys=False, allow_unicode=True) if config else ""
 
 
 def packed_configs(models: Sequence[Model]) -> tuple[list[str], list[list[Change] | None]]:

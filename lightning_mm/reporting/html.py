@@ -15,7 +15,7 @@ from lightning_mm.reporting.plot import plot
 from lightning_mm.reporting.provenance import FLOPS_LABEL, LATENCY_LABEL, comparability_warnings, provenance
 from lightning_mm.reporting.run import HAND_DESIGNED
 from lightning_mm.reporting.samples import samples_section
-from lightning_mm.reporting.scatter import below_view, scatter
+from lightning_mm.reporting.scatter import MAX_QUARTILES, below_view, scatter
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.variants import variants_html
 from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note, verdict
@@ -119,10 +119,8 @@ def _scatter(sweep: Sweep, plane: Plane) -> str:
     elif any(model.sd("ssim") is not None for model in sweep.models):
         reading += " Points are means over seeds, their bars one standard deviation; the front is that of the means."
     if plane.cost == "latency":
-        reading += (
-            f" Latency: median over repeats, bars from the first to the third quartile; {plane.conditions}. "
-            f"{_without_latency(sweep, plane)}"
-        )
+        bars = "" if len(sweep.trials) > MAX_QUARTILES else "bars from the first to the third quartile; "
+        reading += f" Latency: median over repeats, {bars}{plane.conditions}. {_without_latency(sweep, plane)}"
     place = "scatter" if main else f"scatter-{plane.cost}"
     note = f'<p class="small">{escape(THRESHOLD_NOTE)}</p>' if main else ""
     return (

@@ -93,9 +93,7 @@ def _hypervolume_of(sweep: Sweep, complete: list[TrialRecord]) -> tuple[_Measure
     quality = min(record.values[0] for record in complete) if floor is None else floor
     reference = Point(_log(cost), quality)
     plane = sweep.plane
-    what = (
-        "the lowest SSIM of any trial, as none was measured without training" if floor is None else "returning frame B"
-    )
+    what = "returning frame B" if floor is not None else "the lowest of any complete trial"
     explanation = (
         f"Hypervolume in the plane of log10({plane.noun}) and SSIM: the area that the trials complete by then "
         f"dominate, up to the reference point at {cost:.4g} {plane.unit} ({COST_MARGIN:g} times the highest of any "

@@ -126,7 +126,7 @@ def without_seed(name: str, seed: int | None) -> str:
 
 def trial_label(name: str) -> str:
     """How a trial is called: its number behind the word, for names that are numbers."""
-    return f"trial {name}" if re.fullmatch(r"\d+", name) else name
+    return f"trial {name}" if re.fullmatch(r"\d+(-seed\d+)?", name) else name
 
 
 def finite(value: Any) -> float | None:

@@ -25,6 +25,8 @@ from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM
 
 HEIGHT = 520
+MAX_QUARTILES = 60
+"""Of more models of one kind the quartiles of latency are not drawn, which would hide the points."""
 
 # Labels are placed for a page of about 800 pixels; on a wider one points only move apart.
 _PLOT_WIDTH, _PLOT_HEIGHT = 500, 395
@@ -130,7 +132,7 @@ def _add_points(
     if any(model.sd("ssim") is not None for model in models):
         bars["error_y"] = look | {"array": [model.sd("ssim") for model in models]}
     quartiles = [plane.quartiles(model) for model in models]
-    if any(quartiles):
+    if any(quartiles) and len(models) <= MAX_QUARTILES:
         pairs = [(q, plane.of(model) or 0.0) for q, model in zip(quartiles, models, strict=True)]
         bars["error_x"] = look | {
             "array": [None if q is None else max(0.0, q[1] - cost) for q, cost in pairs],
@@ -141,7 +143,12 @@ def _add_points(
         x=[plane.of(model) for model in models],
         y=[model.ssim for model in models],
         mode="markers",
-        marker={"symbol": symbol, "size": size, "color": color, "line": {"color": "white", "width": 1}},
+        marker={
+            "symbol": symbol,
+            "size": size if len(models) <= 150 else 0.65 * size,
+            "color": color,
+            "line": {"color": "white", "width": 1},
+        },
         name=name,
         hoverinfo="text",
         hovertext=[hover(model) for model in models],

@@ -45,7 +45,7 @@ def test_means_spreads_and_differences_seed_by_seed(sweep):
         assert part in slow, slow
     single = next(line for line in text.splitlines() if line.strip().startswith("no_averaging"))
     assert "0.7000" in single
-    assert "-0.1000" in single
+    assert "\N{MINUS SIGN}0.1000" in single
     assert "± 0" not in single
 
 
