@@ -1,6 +1,7 @@
 """The command ``lightning-mm publish``: offline runs, a table of the trade-off and a workspace, to Weights & Biases."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.reporting.collect import Sweep, collect
 from lightning_mm.runs import RESULTS_FILE, fingerprint, require_writable, write_text_atomically
+from lightning_mm.tracking.repair import cut_torn_end
 from lightning_mm.tracking.run import project as default_project
 from lightning_mm.tracking.run import require_key, run_id
 from lightning_mm.tracking.table import COLUMNS, as_csv, cells, trade_off
@@ -66,7 +68,7 @@ def publish(
         for file in files:
             print(f"  {file.parent.relative_to(directory)}")
         return
-    sync(files, project, entity)
+    sync(files, project, entity, folder)
     group = groups[0] if len(groups) == 1 else sweep.name
     state_file = folder / STATE_FILE
     try:
@@ -97,17 +99,26 @@ def offline_runs(directory: Path, unfinished: bool = False) -> tuple[list[Path],
     return finished, len(found) - len(finished)
 
 
-def sync(files: list[Path], project: str, entity: str | None) -> None:
+def sync(files: list[Path], project: str, entity: str | None, folder: Path) -> None:
     """Upload offline runs, several at a time; W&B's own command marks what it has uploaded.
+
+    Args:
+        files: Files of the runs.
+        project: Project to upload them to.
+        entity: User or team that the project belongs to; the key's own when left out.
+        folder: Where the command may write its log.
 
     Raises:
         InputError: Not all of them arrived.
     """
     if not files:
         return
+    for file in files:
+        if (file.parents[2] / RESULTS_FILE).exists():  # or something may still be writing it
+            cut_torn_end(file)
     command = [sys.executable, "-m", "wandb", "sync", "--project", project, "-n", str(_PARALLEL)]
     command += ["--entity", entity] if entity else []
-    subprocess.run([*command, *map(str, files)], check=False)
+    subprocess.run([*command, *map(str, files)], check=False, env={**os.environ, "WANDB_DIR": str(folder)})
     missing = [file for file in files if not _marker(file).exists()]
     if missing:
         count = f"{len(missing)} of {_counted(len(files), 'offline run')}"

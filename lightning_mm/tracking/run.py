@@ -103,9 +103,8 @@ class RunLogger(WandbLogger):
             self._experiment = None
 
     def _start(self) -> Any:
-        from wandb.errors import CommError
-
         import wandb
+        from wandb.errors import CommError
 
         if self._mode == "offline":
             # W&B's own error reports would look up a host name.
@@ -127,9 +126,8 @@ class RunLogger(WandbLogger):
         return run
 
     def _begin(self, mode: Literal["offline", "online"]) -> Any:
-        from wandb.errors import UsageError
-
         import wandb
+        from wandb.errors import UsageError
 
         try:
             return wandb.init(
@@ -214,10 +212,9 @@ def require_key(what: str) -> None:
     Raises:
         InputError: No key is configured, or one of a wrong form.
     """
+    import wandb
     from wandb.sdk import wandb_setup
     from wandb.sdk.lib import wbauth
-
-    import wandb
 
     try:
         host = wandb_setup.singleton().settings.base_url

@@ -97,6 +97,12 @@ def offline_runs():
     return read
 
 
+@pytest.fixture(scope="package")
+def records():
+    """The complete records of a W&B file's content."""
+    return lambda data: list(contents(data))
+
+
 def read_ended_run(path):
     """W&B's service may write the end of a run a moment after the run has ended."""
     deadline = time.monotonic() + 30
@@ -109,7 +115,7 @@ def read_run(path):
     from wandb.proto import wandb_internal_pb2
 
     run = OfflineRun()
-    for content in records(path.read_bytes()):
+    for content in contents(path.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(content)
         kind = record.WhichOneof("record_type")
@@ -137,7 +143,7 @@ def put(tree, keys, value):
     tree[keys[-1]] = value
 
 
-def records(data):
+def contents(data):
     """Contents of a W&B file: LevelDB's log format behind a header of 7 bytes."""
     assert data[:4] in (b":W&B", b"")
     position, whole, block = 7, b"", 1 << 15

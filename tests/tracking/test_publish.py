@@ -102,20 +102,21 @@ def test_all_are_uploaded_at_once_and_what_did_not_arrive_is_named(directory, mo
     files, _ = unpublished(directory)
     called = []
 
-    def arrive(command, check):
+    def arrive(command, check, env):
         called.append(command)
+        assert env["WANDB_DIR"] == str(directory)
         for file in command[-len(files) :][:arriving]:
             module._marker(type(files[0])(file)).touch()
 
     monkeypatch.setattr(subprocess, "run", arrive)
     arriving = 1
     with pytest.raises(InputError, match=rf"1 of 2 offline runs could not be uploaded, such as {files[1]}"):
-        sync(files, "project", "lab")
+        sync(files, "project", "lab", directory)
     arriving = 2
-    sync(files, "project", None)
+    sync(files, "project", None, directory)
     assert called[0][1:4] == ["-m", "wandb", "sync"]
     assert called[0][called[0].index("--entity") + 1] == "lab"
     assert "--entity" not in called[1]
     assert all(command[-2:] == [str(file) for file in files] for command in called)
-    sync([], "project", None)
+    sync([], "project", None, directory)
     assert len(called) == 2
