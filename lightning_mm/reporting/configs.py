@@ -16,7 +16,7 @@ Change = tuple[int, int, list[str]]
 
 def config_text(model: Model) -> str:
     """The configuration that reproduces a model's first seed, as YAML; empty where none is recorded."""
-    config = model.first.results.config
+    config = model.results.config
     return yaml.dump(config, Dumper=_DUMPER, sort_keys=False, allow_unicode=True) if config else ""
 
 

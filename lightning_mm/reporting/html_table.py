@@ -22,8 +22,8 @@ def runs_table(sweep: Sweep) -> str:
     Args:
         sweep: The models, in the order to show them first.
     """
-    keys = list(dict.fromkeys(key for model in sweep.models for key in model.first.settings))
-    words = {key for key in keys if any(isinstance(model.first.setting(key), str) for model in sweep.models)}
+    keys = list(dict.fromkeys(key for model in sweep.models for key in model.settings))
+    words = {key for key in keys if any(isinstance(model.setting(key), str) for model in sweep.models)}
     latency = next((plane for plane in sweep.planes if plane.cost == "latency"), None)
     columns = _columns(sweep, latency)
     cells = "".join(_header_cell(header, kind) for header, kind in columns.items())
@@ -96,8 +96,8 @@ def _row(
         f"≥ {VISUAL_THRESHOLD_SSIM}": _cell(above, {True: "yes", False: "no", None: DASH}[above], kind="mark"),
     }
     cells = "".join(values[name] for name in columns[1:])
-    cells += "".join(_cell(model.first.setting(key), _value(model.first.setting(key))) for key in keys)
-    role = "" if model.is_trial else f' <span class="role">{escape(model.first.results.role)}</span>'
+    cells += "".join(_cell(model.setting(key), _value(model.setting(key))) for key in keys)
+    role = "" if model.is_trial else f' <span class="role">{escape(model.results.role)}</span>'
     label = escape(model.label)
     name = f'<th scope="row" data-v="{label}"><button type="button" class="open">{label}</button>{role}</th>'
     kind = ("" if model.is_trial else " named") + (" front" if on_front else "")
@@ -105,10 +105,10 @@ def _row(
 
 
 def _folded(sweep: Sweep, model: Model, width: int) -> str:
-    parts = " ".join(f"<span>{escape(part)}</span>" for part in fit_command(model.first.results))
+    parts = " ".join(f"<span>{escape(part)}</span>" for part in fit_command(model.results))
     copy = '<button type="button" class="copy">copy</button>'
     lines = f'<div class="line"><code>{parts}</code>{copy}</div>'
-    if model.first.results.config:
+    if model.results.config:
         seeds = ""
         if len(model.runs) > 1:
             others = ", ".join(map(str, model.seeds[1:]))

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from lightning_mm.reporting.run import Run
+from lightning_mm.runs import Results
 
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
@@ -33,6 +35,29 @@ class Model:
     def first(self) -> Run:
         """The run of the lowest seed, for all that the runs share."""
         return self.runs[0]
+
+    @property
+    def path(self) -> Path:
+        """Directory of the first run."""
+        return self.first.path
+
+    @property
+    def results(self) -> Results:
+        """Results of the first run."""
+        return self.first.results
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters that distinguish it within its sweep."""
+        return self.first.settings
+
+    def setting(self, key: str) -> Any:
+        """A swept hyperparameter, also of a model that was not swept; ``None`` where it has none."""
+        return self.first.setting(key)
+
+    def protocol(self) -> dict[str, str]:
+        """Everything that two models must share for their numbers to be comparable, by name."""
+        return self.first.protocol()
 
     @property
     def is_trial(self) -> bool:
@@ -62,7 +87,7 @@ class Model:
     @property
     def params(self) -> int | None:
         """Number of parameters."""
-        return self.first.results.cost.get("params")
+        return self.results.cost.get("params")
 
     def by_seed(self, metric: str) -> dict[Any, float]:
         """A metric of every seed that has it."""
@@ -92,7 +117,7 @@ class Model:
 
     def absent_reason(self, metric: str) -> str:
         """Why no run has a metric."""
-        return self.first.results.absent.get(metric, "no reason recorded")
+        return self.results.absent.get(metric, "no reason recorded")
 
 
 def models_of(runs: Iterable[Run]) -> list[Model]:

@@ -24,14 +24,14 @@ def parallel_coordinates(sweep: Sweep) -> go.Figure | None:
     Returns:
         The figure, or ``None`` where fewer than two trials have both overrides and an SSIM.
     """
-    models = [model for model in sweep.trials if model.ssim is not None and model.first.settings][:MAX_LINES]
+    models = [model for model in sweep.trials if model.ssim is not None and model.settings][:MAX_LINES]
     if len(models) < 2:
         return None
-    keys = list(dict.fromkeys(key for model in models for key in model.first.settings))
+    keys = list(dict.fromkeys(key for model in models for key in model.settings))
     short = {key: key.rsplit(".", 1)[-1] for key in keys}
     if len(set(short.values())) < len(keys):
         short = {key: key for key in keys}
-    axes = [axis_of(short[key], [model.first.settings.get(key) for model in models]) for key in keys]
+    axes = [axis_of(short[key], [model.settings.get(key) for model in models]) for key in keys]
     plane = sweep.plane
     cost = "FLOPs [G]" if plane.cost == "flops" else "latency [ms]"
     axes.append(axis_of(cost, [plane.of(model) for model in models], continuous=True))

@@ -71,7 +71,7 @@ def chosen_models(sweep: Sweep) -> tuple[list[tuple[str, Model]], list[str]]:
 
 def _read(model: Model) -> np.ndarray | None:
     """Pictures of a model's sample file, (pairs, 4, height, width, 3); ``None`` where it can't be read."""
-    v = model.first.results.validation
+    v = model.results.validation
     try:
         with Image.open(model.first.samples_file) as image:
             pixels = np.asarray(image.convert("RGB"))

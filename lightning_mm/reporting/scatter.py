@@ -109,7 +109,7 @@ def _add_front(figure: go.Figure, front: Sequence[Model], plane: Plane, first: b
 
 
 def _add_markers(figure: go.Figure, models: Sequence[Model], plane: Plane) -> None:
-    archs = [model.first.results.arch.get("bottleneck") for model in models]
+    archs = [model.results.arch.get("bottleneck") for model in models]
     for bottleneck in [*sorted({b for b in archs if isinstance(b, int)}), None]:
         color = OTHER_COLOR if bottleneck is None else BOTTLENECK_COLORS.get(bottleneck, OTHER_COLOR)
         name = "trial" if bottleneck is None else f"bottleneck 1/{bottleneck}"

@@ -51,7 +51,7 @@ def padded(values: Sequence[float], least: float) -> list[float]:
 
 def hover(model: Model) -> str:
     """What is shown where the pointer rests on a model."""
-    results = model.first.results
+    results = model.results
     metrics = [
         f"{name.upper()} {model.text(name, digits)}" for name, digits in (("ssim", 4), ("psnr", 2), ("lpips", 4))
     ]
@@ -63,6 +63,6 @@ def hover(model: Model) -> str:
         lines.append(f"{sum(times) / len(times):.2f} ms per frame")
     if len(model.runs) > 1:
         lines.append(f"{len(model.runs)} seeds: {', '.join(map(str, model.seeds))}")
-    settings = model.first.settings or {f"{ARCH_PREFIX}{key}": value for key, value in results.arch.items()}
+    settings = model.settings or {f"{ARCH_PREFIX}{key}": value for key, value in results.arch.items()}
     lines += [escape(f"{key.removeprefix(ARCH_PREFIX)} = {value}", quote=False) for key, value in settings.items()]
     return "<br>".join(lines)

@@ -146,7 +146,7 @@ class Sweep:
         """Models that are comparable with one another, the group with the hand-designed and the most models first."""
         found: dict[tuple[str, ...], list[Model]] = {}
         for model in self.models:
-            found.setdefault(tuple(model.first.protocol().values()), []).append(model)
+            found.setdefault(tuple(model.protocol().values()), []).append(model)
         return sorted(found.values(), key=lambda group: (not any(m.is_hand_designed for m in group), -len(group)))
 
     def fronts(self, plane: Plane | None = None) -> list[list[Model]]:
@@ -162,12 +162,12 @@ class Sweep:
             # By name before by architecture alone, then the one with most seeds.
             named.sort(key=lambda model: (model.first.base_name != HAND_DESIGNED, -len(model.runs)))
             if named:
-                found[tuple(group[0].first.protocol().values())] = named[0]
+                found[tuple(group[0].protocol().values())] = named[0]
         return found
 
     def hand_designed(self, model: Model) -> Model | None:
         """The hand-designed model that ``model`` may be compared with: trained on the same budget."""
-        return self._references.get(tuple(model.first.protocol().values()))
+        return self._references.get(tuple(model.protocol().values()))
 
     def difference(self, model: Model) -> float | None:
         """Mean SSIM above the hand-designed model trained on the same budget; ``None`` without one."""
@@ -192,4 +192,4 @@ class Sweep:
     @property
     def floor_ssim(self) -> float | None:
         """SSIM of returning frame B on the validation pairs of the models that are judged."""
-        return finite(self.groups[0][0].first.results.floors.get("frame_b", {}).get("ssim"))
+        return finite(self.groups[0][0].results.floors.get("frame_b", {}).get("ssim"))

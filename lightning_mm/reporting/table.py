@@ -127,11 +127,11 @@ def _shown(sweep: Sweep) -> list[Model]:
 def _cells(sweep: Sweep, model: Model, on_front: bool, latency: Plane | None, seeds: bool) -> list[Text]:
     difference = sweep.difference(model)
     shown_difference = DASH if difference is None else signed(difference)
-    settings = ", ".join(f"{key.removeprefix(ARCH_PREFIX)}={value}" for key, value in model.first.settings.items())
+    settings = ", ".join(f"{key.removeprefix(ARCH_PREFIX)}={value}" for key, value in model.settings.items())
     milliseconds = latency.of(model) if latency else None
     cells = [
         model.label,
-        settings or f"({model.first.results.role})",
+        settings or f"({model.results.role})",
         *([str(len(model.runs))] if seeds else []),
         DASH if model.params is None else f"{model.params:,}",
         DASH if model.gflops is None else f"{model.gflops:.2f}",

@@ -21,7 +21,7 @@ _NOTE = (
 
 def variants(sweep: Sweep) -> list[Model]:
     """The variants of a sweep, highest mean SSIM first; empty where there are none."""
-    return [model for model in sweep.models if model.first.results.role == "variant"]
+    return [model for model in sweep.models if model.results.role == "variant"]
 
 
 def variants_table(sweep: Sweep) -> Table | None:
@@ -55,10 +55,10 @@ def _cell(column: int, text: str, tag: str = "td") -> str:
 
 def _rows(sweep: Sweep) -> list[list[str]]:
     found = variants(sweep)
-    unchanged = next((variant for variant in found if not variant.first.settings), None)
+    unchanged = next((variant for variant in found if not variant.settings), None)
     rows = []
     for variant in found:
-        settings = ", ".join(f"{key} = {_setting(value)}" for key, value in variant.first.settings.items())
+        settings = ", ".join(f"{key} = {_setting(value)}" for key, value in variant.settings.items())
         rows.append(
             [
                 *(variant.label, settings or "(unchanged)", ", ".join(map(str, variant.seeds))),

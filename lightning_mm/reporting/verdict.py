@@ -103,7 +103,7 @@ def _about_chance(scored: Sequence[Model]) -> str:
 
 
 def _against_floor(scored: Sequence[Model]) -> list[str]:
-    floors = [(model, finite(model.first.results.floors.get("frame_b", {}).get("ssim"))) for model in scored]
+    floors = [(model, finite(model.results.floors.get("frame_b", {}).get("ssim"))) for model in scored]
     known = [(model, floor) for model, floor in floors if floor is not None]
     below = [model.label for model, floor in known if model.ssim is not None and model.ssim <= floor]
     if not known or not below:

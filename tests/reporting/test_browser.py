@@ -98,7 +98,7 @@ def test_a_sweep_with_seeds_is_drawn_sorted_and_unfolded(fake, opened):
     models = {model.label: model for model in collect(fake.directory).models}
     shown = dict(zip(["trial 0001", "trial 0002", "trial 0000"], dom.configs, strict=True))
     for label, text in shown.items():
-        assert yaml.safe_load(text) == models[label].first.results.config
+        assert yaml.safe_load(text) == models[label].results.config
     assert "bottleneck 1/4" in dom.texts
     # The paper's line, in its colour, in each of the two scatters.
     assert sum("163, 25, 91" in style for style in dom.dashed) == 2

@@ -44,7 +44,7 @@ def test_every_configuration_can_be_had_again_and_what_they_share_is_there_once(
         if model.label == "trial 0099":
             assert made is None
         else:
-            assert yaml.safe_load("\n".join(unpacked(base, made))) == model.first.results.config
+            assert yaml.safe_load("\n".join(unpacked(base, made))) == model.results.config
     html = page(collect(fake.directory))
     assert html.count("key59") == 1
     assert html.count('class="config"') == 10

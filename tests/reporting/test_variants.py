@@ -30,7 +30,7 @@ def printed(sweep):
 
 
 def test_seeds_are_put_together(sweep):
-    assert {v.label: (v.seeds, v.first.settings) for v in variants(sweep)} == {
+    assert {v.label: (v.seeds, v.settings) for v in variants(sweep)} == {
         "recipe": ([0, 1], {}),
         "slow": ([0, 1], {"model.optim.lr": 1e-4}),
         "no_averaging": ([0], {"run.ema_decay": 0.0}),
