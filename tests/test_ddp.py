@@ -68,13 +68,24 @@ def start(job, rank):
     if job["ranks"] > 1:
         os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(job["port"])}
     sys.argv = [str(Path(sys.executable).with_name("lightning-mm")), *job["args"]]
+    if rank > 0:
+        sys.addaudithook(tell_of_writing)
     disturb(rank, **job["disturb"])
     sys.exit(lightning_mm.cli.main(job["args"]))
+
+
+def tell_of_writing(event, args):
+    """Say on standard error which files of a run are opened for writing, other than the note that tests ask for."""
+    if event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR) and not isinstance(args[0], int):
+        path = os.fsdecode(args[0])
+        if "/run/" in path and not Path(path).name.startswith("rank"):
+            print(f"written by another rank than the first: {path}", file=sys.stderr)
 
 
 def disturb(rank, what=None, of=0, step=0):
     """At a step of one rank, do something; and note what each rank ends with."""
     import lightning_mm.distributed
+    import lightning_mm.training
     from lightning_mm.losses import MagnificationLoss
     from lightning_mm.tasks.magnify import MagnifyTask
 
@@ -86,6 +97,10 @@ def disturb(rank, what=None, of=0, step=0):
     MagnifyTask.on_train_end = on_train_end
     if what == "hang":
         lightning_mm.distributed.COLLECTIVE_TIMEOUT = lightning_mm.distributed.timedelta(seconds=3)
+    if what == "SIGTERM":
+        # Later than Lightning's observer looks, every 5 s, whether a process that it started has ended.
+        close = lightning_mm.training.close_loggers
+        lightning_mm.training.close_loggers = lambda loggers: (time.sleep(6), close(loggers))
     if rank != of:
         return
     original = MagnifyTask.training_step
@@ -249,6 +264,8 @@ def test_both_ranks_end_with_the_same_weights(alone, together):
 
 
 def test_only_the_first_rank_writes(alone, together):
+    """Nothing else, and (``tell_of_writing``) no file twice."""
+
     def files(run_dir):
         return sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.name != "rank1")
 
