@@ -55,7 +55,7 @@ def progress_figure(found: Progress, level: tuple[str, float] | None = None) -> 
         values.append(at)
     title = f"compute spent on trials [{unit}], in order of their end"
     figure.update_xaxes(title_text=title, range=[0, 1.03 * found.seconds[-1] / scale])
-    figure.update_yaxes(title_text=found.title, range=padded(values, least=1e-3), nticks=7)
+    figure.update_yaxes(title_text=found.title, range=padded(values, least=1e-3), nticks=7, exponentformat="e")
     return figure
 
 

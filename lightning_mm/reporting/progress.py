@@ -89,11 +89,13 @@ def _best_ssim() -> tuple[_Measure, str, str]:
 
 def _hypervolume_of(sweep: Sweep, complete: list[TrialRecord]) -> tuple[_Measure, str, str]:
     cost = COST_MARGIN * max(record.values[1] for record in complete)
-    floor = sweep.floor_ssim
-    quality = min(record.values[0] for record in complete) if floor is None else floor
+    floor, lowest = sweep.floor_ssim, min(record.values[0] for record in complete)
+    none_above = floor is not None and all(record.values[0] <= floor for record in complete)
+    quality, what = (lowest, "the lowest of any complete trial") if floor is None else (floor, "returning frame B")
+    if none_above:
+        quality, what = lowest, f"the lowest of any complete trial, as none beats returning frame B: {floor:.4f}"
     reference = Point(_log(cost), quality)
     plane = sweep.plane
-    what = "returning frame B" if floor is not None else "the lowest of any complete trial"
     explanation = (
         f"Hypervolume in the plane of log10({plane.noun}) and SSIM: the area that the trials complete by then "
         f"dominate, up to the reference point at {cost:.4g} {plane.unit} ({COST_MARGIN:g} times the highest of any "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.run import ARCH_PREFIX, Run, distinct, plain, validation_text
+from lightning_mm.reporting.run import ARCH_PREFIX, Run, distinct, plain, processor_text, validation_text
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.runs import Results
 
@@ -99,9 +99,7 @@ def duration(seconds: float) -> str:
 
 
 def _hardware(run: Run) -> str:
-    told = run.results.hardware
-    threads = f", {told['threads']} threads" if told.get("threads") else ""
-    return f"{plain(told.get('device'))}, {plain(told.get('processor'))}{threads}"
+    return f"{plain(run.results.hardware.get('device'))}, {processor_text(run)}"
 
 
 def _flag_value(value: object) -> str:

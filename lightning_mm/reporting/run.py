@@ -163,8 +163,14 @@ def device_text(run: Run) -> str:
     told = run.results.hardware
     if told.get("device") not in (None, "cpu"):
         return str(told["device"])
-    threads = f", {told['threads']} threads" if told.get("threads") else ""
-    return f"{plain(told.get('device'))}, {plain(told.get('processor'))}{threads}"
+    return f"{plain(told.get('device'))}, {processor_text(run)}"
+
+
+def processor_text(run: Run) -> str:
+    """The processor of a run's machine and the threads used on it."""
+    told = run.results.hardware
+    threads = told.get("threads")
+    return plain(told.get("processor")) + (f", {threads} thread{'s' if threads != 1 else ''}" if threads else "")
 
 
 def distinct(runs: Iterable[Run], value: Callable[[Run], str]) -> str:

@@ -48,7 +48,10 @@ def scatter(sweep: Sweep, plane: Plane | None = None) -> go.Figure:
         return figure
     levels = _levels(sweep)
     bound = sweep.constraints.get("flops") if plane.cost == "flops" else None
-    x_range = padded([_log(plane, m) for m in models] + ([] if bound is None else [math.log10(bound)]), least=0.9)
+    costs = [plane.of(model) for model in models] + [bound]
+    if len(models) <= MAX_QUARTILES:
+        costs += [end for model in models for end in plane.quartiles(model) or ()]
+    x_range = padded([_log(cost) for cost in costs if cost is not None], least=0.9)
     ends = [(m.ssim or 0.0) + sign * (m.sd("ssim") or 0.0) for m in models for sign in (-1, 1)]
     y_range = padded(ends + [level for _, level in levels], least=0.01)
     for i, front in enumerate(sweep.fronts(plane)):
@@ -76,8 +79,8 @@ def below_view(sweep: Sweep) -> list[Model]:
     return below if len(below) < len(sweep.models) / 2 else []
 
 
-def _log(plane: Plane, model: Model) -> float:
-    return math.log10(max(plane.of(model) or 0, 1e-6))
+def _log(cost: float | None) -> float:
+    return math.log10(max(cost or 0, 1e-6))
 
 
 def _levels(sweep: Sweep) -> list[tuple[str, float]]:
@@ -191,7 +194,7 @@ def _add_labels(
         return (ssim - y_range[0]) / (y_range[1] - y_range[0]) * _PLOT_HEIGHT
 
     def box(model: Model) -> Box:
-        x = (_log(plane, model) - x_range[0]) / (x_range[1] - x_range[0]) * _PLOT_WIDTH
+        x = (_log(plane.of(model)) - x_range[0]) / (x_range[1] - x_range[0]) * _PLOT_WIDTH
         ssim, sd = model.ssim or 0.0, model.sd("ssim") or 0.0
         return Box(x - 9, min(height(ssim) - 9, height(ssim - sd)), x + 9, max(height(ssim) + 9, height(ssim + sd)))
 
@@ -209,7 +212,7 @@ def _add_labels(
             continue  # crowded: hovering still names the point
         taken.append(place.box)
         figure.add_annotation(
-            x=_log(plane, model), y=model.ssim, ax=place.dx, ay=-place.dy,
+            x=_log(plane.of(model)), y=model.ssim, ax=place.dx, ay=-place.dy,
             text=text if model.is_trial else f"<b>{text}</b>",
             showarrow=True, arrowhead=0, arrowwidth=0.8, arrowcolor="#9aa3b0", standoff=7,
             font={"size": 12, "color": MUTED if model.is_trial else INK}, bgcolor="rgba(255,255,255,0.75)", borderpad=1,

@@ -4,12 +4,14 @@ import base64
 import io
 import random
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from lightning_mm import training
 from lightning_mm.reporting.collect import collect
 from lightning_mm.reporting.configs import changes, config_text, packed_configs
 from lightning_mm.reporting.html import page
@@ -48,6 +50,16 @@ def test_every_configuration_can_be_had_again_and_what_they_share_is_there_once(
     html = page(collect(fake.directory))
     assert html.count("key59") == 1
     assert html.count('class="config"') == 10
+
+
+def test_the_configuration_of_a_run_is_one_that_fit_takes(fake, tmp_path):
+    root = Path(__file__).parents[2]
+    options = ["--model.arch.decoder_depth=3", "--data.size=32", "--trainer.accelerator=cpu", "--seed_everything=7"]
+    made = training.build(["--config", str(root / "experiments/base.yaml"), *options]).plain_config()
+    fake.run("only", 0.9, role="run", config=made)
+    (model,) = collect(fake.directory).models
+    (tmp_path / "config.yaml").write_text(config_text(model))
+    assert training.build(["--config", str(tmp_path / "config.yaml")]).plain_config() == made
 
 
 def test_words_that_would_end_the_script_do_not(fake):
@@ -104,3 +116,16 @@ def test_large_images_are_scaled_down(fake):
     path.write_text(path.read_text().replace('"height": 96,\n    "width": 128', '"height": 600,\n    "width": 800'))
     Image.new("RGB", (3200, 600)).save(run_dir / "samples.png")
     assert {picture.shape for picture in images(page(collect(fake.directory))).values()} == {(288, 384, 3)}
+
+
+def test_a_page_grows_by_little_for_each_model(fake):
+    def size(start, end):
+        for number in range(start, end):
+            config = {"seed": number, "data": {f"a_setting_with_a_long_name_{i}": i for i in range(100)}}
+            overrides = {"model.arch.decoder_depth": number + 2, "model.arch.bottleneck": 4}
+            fake.run(f"trials/{number:04d}", 0.8 - 0.001 * number, overrides=overrides, config=config)
+        return len(page(collect(fake.directory)))
+
+    few = size(0, 20)
+    # Row, points, a line of the parallel coordinates and its own settings: the 3 kB of its configuration are not in it.
+    assert (size(20, 60) - few) / 40 < 6_000

@@ -91,6 +91,16 @@ def test_without_a_floor_the_reference_is_the_lowest_ssim(fake, sweep):
     assert found.values[0] == pytest.approx(math.log10(22) * 0.08)
 
 
+def test_where_nothing_beats_the_floor_the_reference_is_the_lowest_ssim(fake, sweep):
+    for path in fake.directory.rglob("results.json"):
+        path.write_text(path.read_text().replace('"ssim": 0.8712', '"ssim": 0.999'))
+    found = progress(sweep())
+    assert (
+        "SSIM 0.8000 (the lowest of any complete trial, as none beats returning frame B: 0.9990)" in found.explanation
+    )
+    assert found.values[0] == pytest.approx(math.log10(22) * 0.08)
+
+
 def test_best_ssim_of_a_budget_study(fake, sweep):
     trials = [t | ({"values": t["values"][:1]} if t.get("values") else {}) for t in TRIALS]
     trials[4]["values"] = [0.93]
