@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from lightning_mm.cost import cost
-from lightning_mm.errors import InputError
+from lightning_mm.errors import InputError, Interrupted
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import Results
 from lightning_mm.tasks.magnify import MagnifyTask, TrainingDivergedError
@@ -84,15 +84,16 @@ def test_the_results_are_complete(finished):
     assert len({results.metrics["ssim"], *(floor["ssim"] for floor in results.floors.values())}) == 3
     assert results.definitions.keys() == {"ssim", "psnr"}
     assert (results.validation["pairs"], results.validation["height"], results.validation["width"]) == (3, 20, 20)
-    assert results.budget.pop("train_seconds") > 0.0
+    seconds, rate = (results.budget.pop(name) for name in ("train_seconds", "samples_per_second"))
+    assert rate > 4 * STEPS / seconds > 0.0, "validation is not counted"
     assert results.budget == {
         **{"steps": 2 * STEPS, "samples": 4 * STEPS, "batch_size": 2, "crop": 16, "precision": "32-true", "seed": 0},
     }
-    assert results.hardware.keys() == {"device", "processor", "threads"}
+    assert results.hardware.keys() == {"device", "devices", "processor", "threads"}
     assert results.hardware["device"] == "cpu"
     assert results.config == yaml.safe_load((run_dir / "config.yaml").read_text())
     assert results.config["model"]["optim"]["lr"] == 3e-3
-    results.budget["train_seconds"] = Results.read(run_dir).budget["train_seconds"]
+    results.budget.update(train_seconds=seconds, samples_per_second=rate)
 
 
 def test_the_checkpoints_are_magnifiers(finished):
@@ -363,7 +364,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         torch_save(checkpoint, file)
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Interrupted, match="No space"):
         fit([*TINY, f"--run.dir={run_dir}"])
     monkeypatch.undo()
     assert sorted(p.name for p in (run_dir / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
