@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +12,9 @@ from lightning_mm.reporting.comparison import Comparison, notes, sentences
 from lightning_mm.reporting.figures import comparison_figure
 from lightning_mm.reporting.plot import plot
 from lightning_mm.reporting.run import DASH, signed
+
+MAX_SENTENCES, MAX_ROWS = 8, 40
+"""So many models are written about at once, and so many rows printed or shown without scrolling."""
 
 _COLUMNS = ("model", "seeds", "SSIM", "SSIM minus hand-designed", "95 % interval", "by")
 _COLUMNS += ("FLOPs [G]", "PSNR [dB]", "LPIPS")
@@ -25,19 +29,35 @@ def comparison_section(comparisons: Sequence[Comparison]) -> str:
     for item in comparisons:
         kind = ' class="reference"' if item.is_reference else ""
         body += f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(item, " ± ")) + "</tr>"
-    said = "".join(f"<li>{escape(line)}</li>" for line in sentences(comparisons))
+    items = [f"<li>{escape(line)}</li>" for line in sentences(comparisons)]
+    said = f'<ul class="outcome">{"".join(items[:MAX_SENTENCES])}</ul>'
+    if len(items) > MAX_SENTENCES:
+        rest = "".join(items[MAX_SENTENCES:])
+        said += (
+            f'<details><summary>{len(items) - MAX_SENTENCES} more</summary><ul class="outcome">{rest}</ul></details>'
+        )
     how = "".join(f'<p class="small">{escape(note)}</p>' for note in notes(comparisons))
     figure = comparison_figure(comparisons)
     drawn = "" if figure is None else plot(figure, "comparison")
+    tall = " tall" if len(comparisons) > MAX_ROWS else ""
     return (
-        '<section id="compared"><h2>Beside the hand-designed model</h2>'
-        f'<ul class="outcome">{said}</ul>{drawn}'
-        f'<div class="scroll"><table class="plain numbers"><tr>{head}</tr>{body}</table></div>{how}</section>'
+        f'<section id="compared"><h2>Beside the hand-designed model</h2>{said}{drawn}'
+        f'<div class="scroll{tall}"><table class="plain numbers"><tr>{head}</tr>{body}</table></div>{how}</section>'
     )
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """For the terminal."""
+def print_comparison(comparisons: Sequence[Comparison], console: Console) -> None:
+    """Print the table and what it says to the terminal, of many models the best."""
+    console.print(_table(comparisons[:MAX_ROWS]))
+    found = sentences(comparisons)
+    lines = found[:MAX_SENTENCES]
+    if len(comparisons) > MAX_ROWS or len(found) > MAX_SENTENCES:
+        lines.append("Of many models only the first are shown here; the page has all.")
+    for line in [*lines, *notes(comparisons)]:
+        console.print(Text(line))
+
+
+def _table(comparisons: Sequence[Comparison]) -> Table:
     table = Table(title="beside the hand-designed model", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(_COLUMNS):
         table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
@@ -45,11 +65,6 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         style = "bold" if item.is_reference else ""
         table.add_row(*(Text(cell) for cell in _cells(item, "\n±")), style=style)
     return table
-
-
-def comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
-    """The lines below the terminal's table."""
-    return [*sentences(comparisons), *notes(comparisons)]
 
 
 def _cells(item: Comparison, between: str) -> list[str]:

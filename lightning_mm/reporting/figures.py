@@ -33,6 +33,7 @@ def progress_figure(found: Progress, level: tuple[str, float] | None = None) -> 
         mode="lines+markers",
         line={"shape": "hv", "color": BLUE, "width": 2},
         marker={
+            "opacity": 1,
             "symbol": [marks[record.is_complete][0] for _, _, record in known],
             "color": [marks[record.is_complete][1] for _, _, record in known],
             "size": [size if record.is_complete else size + 2 for _, _, record in known],

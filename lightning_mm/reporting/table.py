@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lightning_mm.reporting.compared import comparison_lines, comparison_table
+from lightning_mm.reporting.compared import print_comparison
 from lightning_mm.reporting.comparison import Comparison
 from lightning_mm.reporting.model import Model
 from lightning_mm.reporting.plane import Plane
@@ -55,9 +55,7 @@ def print_table(sweep: Sweep, console: Console | None = None, comparisons: Seque
     for line in comparability_warnings(sweep):
         console.print(Text(f"WARNING: not comparable, the runs differ in {line}", style="bold red"))
     if comparisons:
-        console.print(comparison_table(comparisons))
-        for line in comparison_lines(comparisons):
-            console.print(Text(line))
+        print_comparison(comparisons, console)
 
 
 def results_table(sweep: Sweep, models: Sequence[Model]) -> Table:

@@ -128,4 +128,4 @@ def test_a_page_grows_by_little_for_each_model(fake):
 
     few = size(0, 20)
     # Row, points, a line of the parallel coordinates and its own settings: the 3 kB of its configuration are not in it.
-    assert (size(20, 60) - few) / 40 < 6_000
+    assert (size(20, 60) - few) / 40 < 4_000
