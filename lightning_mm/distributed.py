@@ -7,6 +7,7 @@ follow it. Under ``torchrun`` and SLURM every rank is started from outside, and 
 import errno
 import os
 import signal
+import subprocess
 import threading
 import time
 from datetime import timedelta
@@ -46,6 +47,7 @@ class Interruptible:
     def __init__(self, trainer: L.Trainer, advice: str) -> None:
         self.trainer, self.advice = trainer, advice
         self.signalled = False
+        self.children: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> None:
         # Lightning's handler of SIGTERM begins a collective from inside a step, which can wait for ever, and the one
@@ -65,24 +67,24 @@ class Interruptible:
             for number, handler in self.before.items():
                 signal.signal(number, handler)
         if error is not None:
-            for process in self._unobserved():
-                process.kill()
-                process.wait()
+            self._take_children()
+            for child in self.children:
+                child.kill()
+                child.wait()
         reason = self._reason(error)
         if reason is not None:
             raise Interrupted(f"{reason} at step {self.trainer.global_step}; {self.advice}") from None
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signalled = True
-        self.children = self._unobserved()
+        self._take_children()
         raise KeyboardInterrupt
 
-    def _unobserved(self) -> list:
-        """The ranks that this process started, taken from Lightning's observer: it kills this process when they end."""
+    def _take_children(self) -> None:
+        """Take the ranks that this process started from Lightning's observer: it kills this process when they end."""
         launched = getattr(self.trainer.strategy.launcher, "procs", [])
-        found = [*getattr(self, "children", []), *launched]
+        self.children += launched
         launched.clear()
-        return found
 
     def _reason(self, error: BaseException | None) -> str | None:
         stopped = isinstance(error, SystemExit | None) and self.trainer.interrupted

@@ -1,8 +1,12 @@
 """What ends a training from outside, without processes of its own; tests/test_ddp.py has real ones."""
 
 import errno
+import os
 import signal
 import subprocess
+import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import lightning as L
@@ -96,6 +100,32 @@ def test_signals_interrupt_whatever_comes_of_them(number, trainer):
 
     with pytest.raises(Interrupted, match=r"^interrupted at step 0; again$"):
         train()
+
+
+RANKS = """
+import os, signal, time
+from types import SimpleNamespace as Name
+from lightning_mm.distributed import Interruptible, LightningEnvironment
+
+rank = os.fork()
+if rank == 0:
+    strategy = Name(cluster_environment=LightningEnvironment(), launcher=None)
+    with Interruptible(Name(strategy=strategy, local_rank=1, _signal_connector=Name()), ""):
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+signal.pause()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_a_rank_that_was_started_by_the_main_process_leaves_signals_to_it_and_ends_with_it():
+    with subprocess.Popen([sys.executable, "-c", RANKS], stdout=subprocess.PIPE, text=True) as main:
+        rank = int(main.stdout.readline())
+        os.kill(rank, signal.SIGINT)
+        time.sleep(1.5)
+        assert "S (sleeping)" in Path(f"/proc/{rank}/status").read_text()
+        main.kill()
+        assert main.stdout.read() == "", "at the end of the other, too"
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "auto", "ddp_find_unused_parameters_true"])
