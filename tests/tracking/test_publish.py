@@ -10,10 +10,12 @@ import pytest
 
 from lightning_mm.cli import main
 from lightning_mm.errors import InputError
-from lightning_mm.runs import Results
+from lightning_mm.reporting.collect import collect
+from lightning_mm.runs import Results, write_text_atomically
 from lightning_mm.tracking import publish as module
 from lightning_mm.tracking.publish import offline_runs as unpublished
 from lightning_mm.tracking.publish import sync
+from lightning_mm.tracking.table import COLUMNS, trade_off
 
 
 @pytest.fixture
@@ -120,3 +122,37 @@ def test_all_are_uploaded_at_once_and_what_did_not_arrive_is_named(directory, mo
     assert all(command[-2:] == [str(file) for file in files] for command in called)
     sync([], "project", None, directory)
     assert len(called) == 2
+
+
+def test_a_table_that_did_not_change_begins_no_run(directory, monkeypatch):
+    import wandb
+
+    begun = []
+    monkeypatch.setattr(wandb, "init", lambda **arguments: begun.append(arguments) or FakeRun())
+    sweep = collect(directory)
+    rows = trade_off(sweep)
+
+    def report(rows, group="depths"):
+        state = module._report(sweep, rows, directory / "publish", "project", None, group)
+        write_text_atomically(directory / "publish/published.json", json.dumps(state | {"workspace": "url"}))
+        return state
+
+    first = report(rows)
+    assert (first["entity"], "workspace" in first) == ("lab", False)
+    assert report(rows) == first | {"workspace": "url"}
+    assert len(begun) == 1
+    assert report(rows[:1])["workspace"] == "url"  # the same workspace, whatever the table
+    assert "workspace" not in report(rows[:1], "another group")
+    assert len(begun) == 3
+    assert len({arguments["id"] for arguments in begun}) == 1
+
+
+class FakeRun:
+    entity = "lab"
+
+    def log(self, values):
+        (table,) = values.values()
+        assert table.columns == list(COLUMNS)
+
+    def finish(self):
+        pass
