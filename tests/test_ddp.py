@@ -23,6 +23,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_mm.training import evaluate
+
 ROOT = Path(__file__).parents[1]
 STEPS, EPOCHS = 16, 2  # steps per epoch: a block of 8 batches of scenes, each shown twice
 COMMON = [
@@ -281,6 +283,13 @@ def test_a_finished_run_returns_at_once_on_all_ranks(run, together):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_weights_of_several_devices_are_tested_on_one(together):
+    found, _, data = evaluate(["--weights", str(together / "checkpoints/last.ckpt")], "test")
+    assert data.trainer.world_size == 1
+    expected = {name: value for name, value in results(together)["metrics"].items() if value is not None}
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_rank_without_a_validation_pair(run, tmp_path):
     """Three ranks share two pairs."""
     more = ["--data.val_pairs=2", f"--data.epoch_samples={STEPS * 6}", "--trainer.max_epochs=1"]
@@ -336,9 +345,10 @@ def test_make_train_takes_the_number_of_devices():
     assert words[-4:] == ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 
 
-def test_bad_input_is_said_once(run, together, tmp_path):
-    codes, lines = run(TOGETHER, tmp_path / "run", 2, [f"--data.epoch_samples={STEPS * 4 - 1}"])
-    assert codes == [2, 2]
+@pytest.mark.parametrize("ranks", [2, 0])
+def test_bad_input_is_said_once(ranks, run, tmp_path):
+    codes, lines = run(TOGETHER, tmp_path / "run", ranks, [f"--data.epoch_samples={STEPS * 4 - 1}"])
+    assert set(codes) == {2}
     assert lines == ["lightning-mm: error: data.epoch_samples = 63: must be >= 64, one block of echoed scenes"]
     assert not (tmp_path / "run").exists()
 

@@ -47,7 +47,7 @@ def train_stretch(spec: ReleaseSpec, name: str, file: Path, runs: Path, photos: 
     before = read_weights(file).info.log if start else []
     run_dir = runs / f"{name}-{len(before) + 1}"
     arguments = spec.arguments(name, run_dir, start, photos, seed=len(before))
-    results = fit([*arguments, "--trainer.enable_progress_bar=false"])
+    results = fit([*arguments, "--trainer.devices=1", "--trainer.enable_progress_bar=false"])
     return Stretch(run_dir / LAST, [*before, log_entry(results, before)])
 
 
