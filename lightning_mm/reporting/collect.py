@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_mm.errors import InputError
-from lightning_mm.reporting.run import Run, trial_label, without_seed
+from lightning_mm.reporting.run import Run, finite, trial_label, without_seed
 from lightning_mm.reporting.sweep import COMPLETE, Sweep, TrialRecord
 from lightning_mm.runs import RESULTS_FILE, Results
 
@@ -102,6 +102,9 @@ def _read_sweep_file(path: Path) -> dict[str, Any]:
     for key, kind in _KINDS.items():
         if data.get(key) is not None and not isinstance(data[key], kind):
             raise InputError(f"{path}: {key} is of type {type(data[key]).__name__}, must be {kind.__name__}")
+    for name, bound in (data.get("constraints") or {}).items():
+        if finite(bound) is None or bound <= 0:
+            raise InputError(f"{path}: constraints.{name} = {bound!r}: must be a number > 0")
     if not all(isinstance(failure, dict) for failure in data.get("failures") or []):
         raise InputError(f"{path}: failures must be objects with number and reason")
     return {key: value for key, value in data.items() if value is not None}

@@ -2,6 +2,7 @@
 
 import math
 
+from lightning_mm.errors import one_line
 from lightning_mm.reporting.sweep import Sweep, TrialRecord
 
 MIN_TRIALS = 10
@@ -42,17 +43,21 @@ def importance_note(sweep: Sweep) -> str:
     )
 
 
-def _ped_anova(space: dict[str, str], complete: list[TrialRecord]) -> dict[str, float]:
+def _ped_anova(space: dict[str, str], complete: list[TrialRecord]) -> dict[str, float] | str:
     import optuna
 
-    distributions = {key: optuna.distributions.json_to_distribution(text) for key, text in space.items()}
-    # PED-ANOVA takes low as good.
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize")
+    study = optuna.create_study(direction="minimize")  # PED-ANOVA takes low as good
     optuna.logging.set_verbosity(verbosity)
-    for record in complete:
-        own = {key: distributions[key] for key in record.params}
-        value = -record.values[0]
-        study.add_trial(optuna.trial.create_trial(params=record.params, distributions=own, value=value))
+    try:
+        distributions = {key: optuna.distributions.json_to_distribution(text) for key, text in space.items()}
+        for record in complete:
+            own = {key: distributions[key] for key in record.params}
+            value = -record.values[0]
+            study.add_trial(optuna.trial.create_trial(params=record.params, distributions=own, value=value))
+    except (KeyError, TypeError, ValueError) as error:
+        return (
+            f"The importance of hyperparameters is not known: trials and search space do not fit ({one_line(error)})."
+        )
     return optuna.importance.get_param_importances(study)

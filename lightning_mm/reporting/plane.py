@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from statistics import mean
 from typing import Literal
 
@@ -34,7 +35,7 @@ class Plane:
         """Title of the cost's axis."""
         if self.cost == "flops":
             return "FLOPs as the paper counts them [G], log scale"
-        return f"latency per frame [ms], log scale<br>({self.conditions})"
+        return f"latency per frame [ms], log scale<br>({escape(self.conditions or '', quote=False)})"
 
     @property
     def unit(self) -> str:

@@ -97,6 +97,38 @@ def test_scatter_has_the_threshold_and_the_floors(sweep_dir):
     assert high > 0.966
 
 
+def cells(html, label):
+    """Texts of the cells of a model's row by the header above them."""
+    table = html.split('<table id="runs">')[1].split("</table>")[0]
+    names = [" ".join(Page(cell).text.split()) for cell in table.split("</thead>")[0].split("</th>")[:-1]]
+    row = next(part for part in table.split("<tr>") if f">{label}</button>" in part).split("</tr>")[0]
+    return dict(zip(names, [Page(cell).text for cell in re.split("</t[hd]>", row)[:-1]], strict=True))
+
+
+def test_each_number_stands_below_its_header(fake):
+    overrides = {"model.arch.encoder": "residual", "model.arch.decoder_depth": 9}
+    fake.seeds("trials/0004", [0.90, 0.94], overrides=overrides, latency=12.5, lpips=0.25)
+    fake.seeds("references/proposed", [0.93, 0.95], role="reference", latency=20.0)
+    html = page(collect(fake.directory))
+    row = cells(html, "trial 0004")
+    assert {name.replace(" ", ""): text for name, text in row.items()} == {
+        "run": "trial 0004",
+        "seeds": "2",
+        "SSIM": "0.9200 ± 0.0283",
+        "SSIMminushand-designed": "\N{MINUS SIGN}0.0200",
+        "FLOPs(paper'scount)[G]": "6.27",
+        "latency[ms]": "12.50",
+        "parameters": "257,859",
+        "PSNR[dB]": "27.12 ± 0.00",
+        "LPIPS": "0.2500 ± 0.0000",
+        "Paretofront": "●",
+        "≥0.966": "no",
+        "encoder": "residual",
+        "decoder_depth": "9",
+    }
+    assert cells(html, "proposed")["SSIM minus hand-designed"] == "reference"
+
+
 def test_diverged_run_does_not_flatten_the_scale(sweep_dir, fake):
     fake.trial(9, 0.02, decoder_depth=3)
     sweep = collect(sweep_dir)
@@ -118,6 +150,8 @@ def test_data_is_escaped(fake):
     fake.run("trials/0000", 0.9, overrides={"model.arch.encoder": "linear", f"data.{evil}": evil})
     fake.run("trials/0001", 0.8, overrides={"model.arch.encoder": "linear", f"data.{evil}": "'\"&"})
     fake.run("references/proposed", 0.85, role=evil)
+    for number in range(2):
+        fake.run(f"{number}", 0.9, role="run", latency=1.0, device=evil, config={evil: [evil]}, batch_size=evil)
     fake.sweep_file(
         name=evil, description=evil, command=evil, failures=[{"number": evil, "reason": evil}], counts={evil: 1}
     )
@@ -126,7 +160,7 @@ def test_data_is_escaped(fake):
     got = Page(html)
     assert got.text.count(evil) > 5
     assert all(attrs.get("src", "").startswith("data:") for tag, attrs in got.tags if tag == "img")
-    assert sum(tag == "script" for tag, _ in got.tags) == 5  # plotly.js, two figures, configurations, report.js
+    assert sum(tag == "script" for tag, _ in got.tags) == 6  # plotly.js, three figures, configurations, report.js
 
 
 def test_warning_when_budgets_differ(sweep_dir, fake):

@@ -64,6 +64,13 @@ def test_without_a_space_it_is_said(search):
     assert "no search space is recorded" in importances(search(20, lambda a, b: a, space={}))
 
 
+@pytest.mark.parametrize("text", ['{"name": "Nothing"}', "no JSON", distribution_to_json(FloatDistribution(5.0, 6.0))])
+def test_a_space_that_does_not_fit_is_said(search, text):
+    sweep = search(20, lambda a, b: a)
+    sweep.space["model.a"] = text
+    assert "trials and search space do not fit" in importances(sweep)
+
+
 def test_the_page_has_a_bar_for_each_or_the_reason(search):
     html = page(search(20, lambda a, b: a))
     assert '<div id="importance"' in html

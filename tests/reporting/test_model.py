@@ -40,6 +40,7 @@ def test_front_and_differences_are_those_of_the_means(fake):
     fake.seeds("trials/0001", [0.95, 0.95], overrides={"model.arch.decoder_depth": 3})
     fake.seeds("references/proposed", [0.91, 0.93], role="reference")
     sweep = collect(fake.directory)
+    assert [model.label for model in sweep.models] == ["trial 0001", "trial 0000", "proposed"]
     assert [[m.label for m in front] for front in sweep.fronts()] == [["trial 0001"]]
     found = {model.label: model for model in sweep.models}
     assert sweep.difference(found["trial 0000"]) == pytest.approx(0.02)

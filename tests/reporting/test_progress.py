@@ -139,7 +139,9 @@ def test_a_wrong_record_is_named(fake, sweep, wrong):
         sweep()
 
 
-@pytest.mark.parametrize("wrong", [{"trials": {}}, {"counts": [1]}, {"objectives": "ssim"}, {"failures": [3]}])
+@pytest.mark.parametrize(
+    "wrong", [{"trials": {}}, {"counts": [1]}, {"objectives": "ssim"}, {"failures": [3]}, {"constraints": {"flops": 0}}]
+)
 def test_a_wrong_part_of_the_sweep_file_is_named(fake, sweep, wrong):
     fake.sweep_file(**wrong)
     with pytest.raises(InputError, match=rf"sweep\.json: {next(iter(wrong))}"):
