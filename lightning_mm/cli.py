@@ -122,11 +122,18 @@ def release(args: list[str]) -> None:
 
 
 def sweep(args: list[str]) -> None:
-    """Search architectures with Optuna and write a report."""
-    from lightning_mm.search.command import sweep
+    """Search architectures and write a report; 'sweep worker' joins a search, 'sweep promote' takes a model out."""
+    from lightning_mm.search.command import sweep, worker
 
-    directory = _call(sweep, "sweep", args)
-    report([str(directory)])
+    if args[:1] == ["worker"]:
+        _call(worker, "sweep worker", args[1:])
+    elif args[:1] == ["promote"]:
+        from lightning_mm.search.promote import promote
+
+        _call(promote, "sweep promote", args[1:])
+    else:
+        directory = _call(sweep, "sweep", args)
+        report([str(directory)])
 
 
 def benchmark(args: list[str]) -> None:

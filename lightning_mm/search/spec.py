@@ -1,11 +1,10 @@
-"""What a sweep searches, as data read from a YAML file of ``sweeps/``."""
+"""What a sweep searches and compares, as data."""
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -13,18 +12,48 @@ from optuna.distributions import (
     IntDistribution,
     distribution_to_json,
 )
+from optuna.study import StudyDirection
 from optuna.trial import Trial
 
-from lightning_mm.errors import InputError, one_line
+from lightning_mm.cost import CostReport
 from lightning_mm.runs import fingerprint
-from lightning_mm.training import as_arguments, build
+from lightning_mm.search.slots import Slot
+from lightning_mm.training import as_arguments
 
 PREFIXES = ("model.", "data.", "trainer.", "run.ema_decay")
+COSTS = ("flops", "latency")
+"""Objectives that are to be low."""
+
+Objective = Literal["ssim", "flops", "latency"]
+Bound = Literal["flops", "params"]
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Asynchronous successive halving (Li et al., 2020) on the validation SSIM after each epoch.
+
+    Args:
+        min_resource: Epochs that every trial gets. Deep and narrow networks start slowly: be generous.
+        reduction_factor: At each rung one of this many goes on, for this many times the epochs.
+    """
+
+    min_resource: int
+    reduction_factor: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse values that prune nothing or everything."""
+        if self.min_resource < 1:
+            raise ValueError(f"pruning.min_resource = {self.min_resource}: must be >= 1 epoch")
+        if self.reduction_factor < 2:
+            raise ValueError(f"pruning.reduction_factor = {self.reduction_factor}: must be >= 2")
 
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """A sweep: SSIM up, the paper's FLOPs down, each trial trained on the same budget.
+    """A sweep: models that are trained on one budget, to be compared.
+
+    A *trade-off* study has two objectives, SSIM and a cost; a *budget* study has SSIM alone, its constraints are
+    checked before a trial is trained, and it may prune.
 
     Args:
         name: Name of the study; its directory is ``runs/NAME``.
@@ -33,10 +62,15 @@ class SweepSpec:
         settings: Dotted keys that hold for every run, references included: the budget.
         space: Dotted keys to search, each with an Optuna distribution (IntDistribution, FloatDistribution or
             CategoricalDistribution with its arguments). Empty where only variants are compared.
+        objectives: "ssim" (up) with "flops" (the paper's, in 1e9, down) or "latency" (measured milliseconds per frame,
+            down), or "ssim" alone.
+        constraints: Upper bounds, known before training, that trials must meet: "flops" (the paper's, in 1e9) and
+            "params" (in 1e6). References are trained whether they meet them or not.
+        pruning: Successive halving; only for "ssim" alone.
         references: Experiment files of named models that are trained on the same budget, for comparison.
         variants: Named sets of dotted keys and values, such as the rows of an ablation, each trained on the budget of
             the settings; they prevail over them.
-        seeds: Seeds that each variant is trained with.
+        seeds: Seeds that each model is trained with; an objective is the mean over them. Pruning looks at the first.
         trials: Number of trials to reach, where there is a space.
         sampler: "tpe", "nsga2" or "random".
         seed: Seed of the sampler.
@@ -47,6 +81,9 @@ class SweepSpec:
     space: dict[str, BaseDistribution] = field(default_factory=dict)
     description: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    objectives: list[Objective] = field(default_factory=lambda: ["ssim", "flops"])
+    constraints: dict[Bound, float] = field(default_factory=dict)
+    pruning: Pruning | None = None
     references: dict[str, Path] = field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -64,107 +101,91 @@ class SweepSpec:
             raise ValueError(f"seeds = {self.seeds}: must be one or more different numbers")
         if self.trials < 1:
             raise ValueError(f"trials = {self.trials}: must be >= 1")
-        for name in self.variants:
-            if "/" in name or name.startswith("."):
-                raise ValueError(f"variant '{name}': must be usable as a directory's name")
+        for kind, names in (("variant", self.variants), ("reference", self.references)):
+            for name in names:
+                if "/" in name or name.startswith("."):
+                    raise ValueError(f"{kind} '{name}': must be usable as a directory's name")
         for key in (*self.space, *self.settings, *(key for keys in self.variants.values() for key in keys)):
             if not key.startswith(PREFIXES):
                 raise ValueError(f"{key}: no hyperparameter; keys begin with {', '.join(PREFIXES)}")
+        if self.settings.get("trainer.devices", 1) != 1:
+            advice = "a sweep trains each model on one device; run as many workers as there are devices"
+            raise ValueError(f"trainer.devices = {self.settings['trainer.devices']}: must be 1; {advice}")
         if twice := self.space.keys() & self.settings.keys():
             raise ValueError(f"{min(twice)}: in both space and settings")
+        self._check_objectives()
+
+    def _check_objectives(self) -> None:
+        if self.objectives not in (["ssim"], ["ssim", "flops"], ["ssim", "latency"]):
+            raise ValueError(f"objectives = {self.objectives}: must be [ssim, flops], [ssim, latency] or [ssim]")
+        for name, bound in self.constraints.items():
+            if name not in get_args(Bound):
+                raise ValueError(f"constraints.{name}: no constraint; must be {' or '.join(get_args(Bound))}")
+            if not bound > 0:
+                raise ValueError(f"constraints.{name} = {bound}: must be > 0")
+        if self.constraints and not any(key.startswith("model.arch.") for key in self.space):
+            raise ValueError("constraints: no key of the space changes the architecture")
+        if self.pruning is not None and len(self.objectives) > 1:
+            raise ValueError("pruning: needs objectives: [ssim]; Optuna prunes studies of one objective only")
 
     @property
     def target(self) -> int:
         """Trials to reach; 0 where nothing is searched."""
         return self.trials if self.space else 0
 
-    def variant_runs(self) -> list[tuple[str, dict[str, Any]]]:
-        """Name and settings of each variant's runs, one per seed, which is in the name where there are several."""
-        several = len(self.seeds) > 1
-        return [
-            (f"{name}-seed{seed}" if several else name, {**keys, "data.seed": seed, "seed_everything": seed})
-            for seed in self.seeds
-            for name, keys in self.variants.items()
-        ]
-
     @property
     def runs(self) -> int:
-        """Runs in all."""
-        return len(self.references) + len(self.variants) * len(self.seeds) + self.target
+        """Models to be trained in all."""
+        return len(self.references) + len(self.variants) + self.target
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """Direction of each objective, for Optuna."""
+        return [StudyDirection.MINIMIZE if name in COSTS else StudyDirection.MAXIMIZE for name in self.objectives]
+
+    def variant_slots(self) -> list[Slot]:
+        """A slot for each variant."""
+        return [Slot(f"variant {name}", "variant", name) for name in self.variants]
+
+    def trial_slots(self) -> list[Slot]:
+        """A slot for each trial to reach."""
+        return [Slot(f"trial {number:04d}", "trial", f"{number:04d}") for number in range(self.target)]
 
     def digest(self) -> str:
-        """Fingerprint of what makes trials comparable: configurations, settings and space; not the number of trials."""
-        space = {key: distribution_to_json(value) for key, value in self.space.items()}
+        """Fingerprint of what makes trials comparable: configurations, settings, space; not the number of trials."""
         files = {str(path): path.read_text() for path in (*self.configs, *self.references.values())}
-        return fingerprint(
-            {"space": space, "settings": json.loads(json.dumps(self.settings, default=str)), "files": files}
-        )
+        plain = self.to_dict()
+        del plain["trials"], plain["description"]
+        return fingerprint({**plain, "files": files})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain types, distributions as Optuna's JSON."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain["space"] = {key: distribution_to_json(value) for key, value in self.space.items()}
+        plain["pruning"] = None if self.pruning is None else vars(self.pruning)
+        return json.loads(json.dumps(plain, default=str))
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """Ask a trial for a value of every key."""
         return {key: _suggest(trial, key, distribution) for key, distribution in self.space.items()}
 
-    def arguments(self, run_dir: Path, overrides: dict[str, Any], reference: str | None = None) -> list[str]:
+    def overrides(self, slot: Slot, values: dict[str, Any]) -> dict[str, Any]:
+        """What distinguishes a slot's model from the others: a trial's values, a variant's settings."""
+        return {"trial": values, "variant": self.variants.get(slot.name, {}), "reference": {}}[slot.role]
+
+    def arguments(
+        self, run_dir: Path, overrides: dict[str, Any], reference: str | None = None, seed: int | None = None
+    ) -> list[str]:
         """Command-line arguments of one run: ``fit`` with these is that run."""
         files = [*self.configs, *([self.references[reference]] if reference is not None else [])]
-        values = {**self.settings, **overrides, "run.dir": str(run_dir)}
-        return as_arguments(files, values)
+        seeds = {} if seed is None else {"data.seed": seed, "seed_everything": seed}
+        one = {"trainer.devices": 1, "run.dir": str(run_dir)}
+        return as_arguments(files, {**self.settings, **seeds, **overrides, **one})
 
-    def check(self, directory: Path) -> None:
-        """Build every reference and both ends of every key's range, so that a wrong key is refused in advance.
-
-        Raises:
-            InputError: A key does not exist or a value is not accepted; the message names it.
-        """
-        for name in self.references:
-            build(self.arguments(directory, {}, name))
-        for name, keys in self.variants.items():
-            try:
-                build(self.arguments(directory, keys))
-            except InputError as error:
-                raise InputError(f"variant '{name}': {error}") from None
-        first = {key: _ends(distribution)[0] for key, distribution in self.space.items()}
-        for key, distribution in self.space.items():
-            for value in _ends(distribution):
-                try:
-                    build(self.arguments(directory, {**first, key: value}))
-                except InputError as error:
-                    raise InputError(f"space {key} = {value!r}: {error}") from None
-
-
-def read_spec(path: Path) -> SweepSpec:
-    """Read a sweep's YAML file.
-
-    Raises:
-        InputError: The file is missing, a key is unknown, or a value is wrong.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such sweep file; the ones that ship are in sweeps/")
-    parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
-    parser.add_class_arguments(SweepSpec, nested_key=None)
-    try:
-        parsed = parser.parse_path(str(path))
-        for key, distribution in parsed.space.items():
-            _check_distribution(parser, parsed, key, distribution)
-        spec = parser.instantiate(parsed)
-        spec = SweepSpec(**{name: getattr(spec, name) for name in SweepSpec.__dataclass_fields__})
-    except (ArgumentError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: {one_line(error)}") from None
-    for file in (*spec.configs, *spec.references.values()):
-        if not file.is_file():
-            raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
-    return spec
-
-
-def _check_distribution(parser: ArgumentParser, parsed: Namespace, key: str, distribution: Any) -> None:
-    """Build one distribution by itself, because Optuna's messages do not say which key they are about."""
-    alone = parsed.clone()
-    alone.space = {key: distribution}
-    alone.settings = {}
-    try:
-        parser.instantiate(alone)
-    except (ArgumentError, ValueError, TypeError) as error:
-        raise ValueError(f"space {key}: {one_line(error)}") from None
+    def violations(self, cost: CostReport) -> dict[str, float]:
+        """By how much a model exceeds each constraint; not above 0 where it meets it."""
+        have = {"flops": cost.paper_gflops, "params": cost.params / 1e6}
+        return {name: have[name] - bound for name, bound in self.constraints.items()}
 
 
 def _suggest(trial: Trial, key: str, distribution: BaseDistribution) -> Any:
@@ -176,10 +197,3 @@ def _suggest(trial: Trial, key: str, distribution: BaseDistribution) -> Any:
         )
     assert isinstance(distribution, CategoricalDistribution)
     return trial.suggest_categorical(key, distribution.choices)
-
-
-def _ends(distribution: BaseDistribution) -> tuple[Any, ...]:
-    if isinstance(distribution, CategoricalDistribution):
-        return tuple(distribution.choices)
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return (distribution.low, distribution.high)

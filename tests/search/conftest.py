@@ -1,7 +1,18 @@
-"""A sweep that takes seconds: frames of 16 px, four steps a run."""
+"""A sweep that takes seconds (frames of 16 px, two steps a run), and the storages that studies can lie in."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import postgres_server
 import pytest
 import yaml
+
+from lightning_mm.search.reading import read_spec
+from lightning_mm.search.storage import open_storage
+from lightning_mm.search.study import begin
 
 TINY = {
     "data.size": 16,
@@ -20,13 +31,19 @@ DEPTH = {"class_path": "IntDistribution", "init_args": {"low": 1, "high": 3}}
 ENCODER = {"class_path": "CategoricalDistribution", "init_args": {"choices": ["linear", "residual"]}}
 
 
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch):
+    """No W&B unless a test asks for it, and no storage from the environment."""
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+
+
 @pytest.fixture
 def content(tmp_path, monkeypatch):
     """A valid sweep file's content, with the experiment files that it names in the current directory."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "base.yaml").write_text(
-        yaml.safe_dump({"seed_everything": 0, "model": {"arch": {"encoder_channels": 4}}})
-    )
+    base = {"seed_everything": 0, "model": {"arch": {"encoder_channels": 4}}, "run": {"latency_size": 16}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
     (tmp_path / "deep.yaml").write_text(yaml.safe_dump({"model": {"arch": {"decoder_depth": 4}}}))
     return {
         "name": "tiny",
@@ -48,3 +65,78 @@ def write(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of one's own, or the reason why there is none."""
+    reason = postgres_server.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    server = postgres_server.PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    """URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'study.db'}"
+    return request.getfixturevalue("postgres").database()
+
+
+@pytest.fixture
+def open_sweep(content, write, tmp_path):
+    """Begin a sweep, with changes to its content, in a database (an SQLite file of the test when left out)."""
+
+    storages = []
+
+    def open_sweep(url=None, **changes):
+        spec = read_spec(write({**content, **changes}))
+        storages.append(open_storage(url or f"sqlite:///{tmp_path / 'study.db'}"))
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        return begin(spec, tmp_path / "runs", storages[-1])
+
+    yield open_sweep
+    for storage in storages:
+        storage.close()
+
+
+class Workers:
+    """Workers of tests/search/dummy_worker.py."""
+
+    def __init__(self, url, directory, seconds, number):
+        root = Path(__file__).parents[2]
+        path = os.pathsep.join([str(root), str(root / "tests")])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(Path(__file__).parent / "dummy_worker.py"), url, str(directory), str(seconds)]
+        self.process = subprocess.Popen(
+            [*command, str(number)], env=environment, start_new_session=True, text=True, stdout=-1, stderr=-1
+        )
+        self.pids = [int(word) for word in self.process.stdout.readline().split()]
+        assert len(self.pids) == number, self.process.stderr.read()
+
+    def wait(self):
+        """Exit codes of all workers, and what they said on standard error."""
+        codes, said = self.process.communicate(timeout=200)
+        return [int(word) for word in codes.split()], said
+
+    def close(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
+
+
+@pytest.fixture
+def start_workers():
+    """Start workers whose training is a pause; all are ended at last."""
+    started = []
+
+    def start(url, directory, seconds, number):
+        started.append(Workers(url, directory, seconds, number))
+        return started[-1]
+
+    yield start
+    for workers in started:
+        workers.close()
