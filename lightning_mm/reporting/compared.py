@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_mm.reporting.comparison import Comparison, notes, sentences
-from lightning_mm.reporting.figures import comparison_figure
+from lightning_mm.reporting.figures import MAX_COMPARED, comparison_figure
 from lightning_mm.reporting.plot import plot
 from lightning_mm.reporting.run import DASH, signed
 
@@ -39,6 +39,10 @@ def comparison_section(comparisons: Sequence[Comparison]) -> str:
     how = "".join(f'<p class="small">{escape(note)}</p>' for note in notes(comparisons))
     figure = comparison_figure(comparisons)
     drawn = "" if figure is None else plot(figure, "comparison")
+    if sum(item.difference is not None for item in comparisons) > MAX_COMPARED:
+        drawn += (
+            f'<p class="small">Drawn are the {MAX_COMPARED} models of the highest mean SSIM; the table has all.</p>'
+        )
     tall = " tall" if len(comparisons) > MAX_ROWS else ""
     return (
         f'<section id="compared"><h2>Beside the hand-designed model</h2>{said}{drawn}'

@@ -207,7 +207,9 @@ def _add_labels(
         own = box(model)
         centre = ((own.left + own.right) / 2, height(model.ssim or 0.0))
         text = escape(model.label, quote=False)
-        place = place_label(centre, len(model.label) * 7.2, taken, (_PLOT_WIDTH, _PLOT_HEIGHT))
+        place = place_label(
+            centre, len(model.label) * (7.2 if model.is_trial else 8.2), taken, (_PLOT_WIDTH, _PLOT_HEIGHT)
+        )
         if place is None:
             continue  # crowded: hovering still names the point
         taken.append(place.box)

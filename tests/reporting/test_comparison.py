@@ -130,3 +130,22 @@ def test_command_line_prints_and_writes_it(fake, capsys):
     assert main(["report", str(fake.directory)]) == 0
     assert "95 % interval" not in capsys.readouterr().out
     assert 'id="compared"' not in (fake.directory / "report.html").read_text()
+
+
+def test_of_many_models_the_first_are_drawn_and_written_about_and_all_are_in_the_table(fake, capsys):
+    fake.run("proposed", 0.9, role="run")
+    for number in range(50):
+        fake.run(f"m{number:02d}", 0.99 - 0.001 * number, role="run", arch=MagnifierConfig(decoder_depth=number + 40))
+    report(fake.directory, compare=True)
+    html = (fake.directory / "report.html").read_text()
+    section = html.split('<section id="compared">')[1].split("</section>")[0]
+    table = section.split('<table class="plain numbers">')[1]
+    assert table.count("<tr") == 1 + 51
+    assert "<summary>42 more</summary>" in section
+    assert "Drawn are the 40 models" in section
+    assert '"m39"' in section.split("<table")[0]
+    assert '"m40"' not in section.split("<table")[0]
+    out = capsys.readouterr().out
+    assert "Of many models only the first are shown here; the page has all." in out
+    assert "m07: SSIM" in out
+    assert "m08: SSIM" not in out
