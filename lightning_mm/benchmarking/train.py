@@ -30,8 +30,9 @@ from lightning_mm.benchmarking.parts import (
 from lightning_mm.benchmarking.reading import PngReading, cores, write_samples
 from lightning_mm.callbacks import standard_callbacks
 from lightning_mm.cost import cost
-from lightning_mm.data.datamodule import ECHO_BATCHES, PairDataModule, SceneDataset
+from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.data.rendering import Pairs
+from lightning_mm.data.sampling import ECHO_BATCHES, SceneDataset
 from lightning_mm.recording import processor
 from lightning_mm.runs import git_commit, package_versions
 from lightning_mm.tasks.magnify import MagnifyTask

@@ -4,21 +4,21 @@ Which samples a step sees is a function of (seed, epoch, position) alone. Resumi
 of workers, or splitting an epoch among ranks therefore changes nothing.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from lightning_mm.data.bank import TextureBank, build_bank
 from lightning_mm.data.degradation import degrade
-from lightning_mm.data.echo import RenderedScenes, echoed
+from lightning_mm.data.echo import RenderedScenes
 from lightning_mm.data.oh2018 import Oh2018Dataset
 from lightning_mm.data.random import sample_key
 from lightning_mm.data.rendering import Pairs, render_pairs
+from lightning_mm.data.sampling import ECHO_BATCHES, EpochSampler, SceneDataset
 from lightning_mm.data.scenes import SceneConfig, SceneSampler
 from lightning_mm.errors import InputError
 from lightning_mm.metrics import SSIM_MIN_SIZE
@@ -26,7 +26,6 @@ from lightning_mm.runs import fingerprint
 
 _VALIDATION_SEED = 20180910  # validation pairs are the same for every run, whatever its seed
 _VALIDATION_TEXTURES = 24
-ECHO_BATCHES = 8  # batches of scenes between two showings of a scene
 
 
 class PairDataModule(L.LightningDataModule):
@@ -126,7 +125,7 @@ class PairDataModule(L.LightningDataModule):
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # pyright: ignore
         return self._loader(self._train, sampler=sampler, drop_last=True)
 
-    def epoch_sampler(self, rank: int, world: int) -> "EpochSampler":
+    def epoch_sampler(self, rank: int, world: int) -> EpochSampler:
         """The samples of a rank, once the data is set up.
 
         Raises:
@@ -194,7 +193,7 @@ class PairDataModule(L.LightningDataModule):
             raise ValueError("the validation pairs are stored, not rendered")
         return self._val.sampler, self._banks["val"]
 
-    def _scenes(self, split: str) -> "SceneDataset":
+    def _scenes(self, split: str) -> SceneDataset:
         validation = split == "val"
         photos = self.val_photos if validation else self.photos
         textures = (0 if photos else _VALIDATION_TEXTURES) if validation else self.textures
@@ -245,77 +244,6 @@ class PairDataModule(L.LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-
-
-class SceneDataset(Dataset):
-    """Scenes by index; without end, so it has no length. With ``echo``, several indices show one scene."""
-
-    def __init__(self, sampler: SceneSampler, echo: int = 1, lanes: int = 1) -> None:
-        self.sampler, self.echo, self.lanes = sampler, echo, lanes
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Scene as tensors, see ``SceneSampler``; where scenes are echoed, with the number of its "showing"."""
-        if self.echo == 1:
-            return self.sampler(index)
-        number, showing = echoed(index, self.echo, ECHO_BATCHES, self.lanes, self.sampler.seed)
-        return {**self.sampler(number), "showing": torch.tensor(showing)}
-
-
-class EpochSampler(Sampler[int]):
-    """The indices of one epoch on one rank, a function of (seed, epoch) alone.
-
-    Without a data set length, epoch e is the numbers from e * epoch_samples on: no sample ever comes twice. With one,
-    it is the next epoch_samples of an endless sequence of permutations of the data set. Ranks take turns, batch by
-    batch ranks see disjoint samples, and together they see all of them.
-
-    Args:
-        epoch_samples: Samples per epoch over all ranks; cut to a multiple of batch_size * world * block.
-        batch_size: Samples per step and rank.
-        seed: Seed of the permutations.
-        length: Size of a finite data set, or ``None``.
-        rank: This rank.
-        world: Number of ranks.
-        block: Steps that an epoch must be a multiple of.
-    """
-
-    def __init__(
-        self,
-        epoch_samples: int,
-        batch_size: int,
-        seed: int,
-        length: int | None,
-        rank: int,
-        world: int,
-        block: int = 1,
-    ) -> None:
-        step = batch_size * world * block
-        if epoch_samples < step:
-            what = f"one batch for each of {world} ranks" if block == 1 else "one block of echoed scenes"
-            raise InputError(f"data.epoch_samples = {epoch_samples}: must be >= {step}, {what}")
-        self.total = epoch_samples // step * step
-        self.seed, self.length, self.rank, self.world = seed, length, rank, world
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer at an epoch's start, also after resuming."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """Samples of this rank in an epoch."""
-        return self.total // self.world
-
-    def __iter__(self) -> Iterator[int]:
-        """Indices of the current epoch on this rank."""
-        for position in range(self.epoch * self.total + self.rank, (self.epoch + 1) * self.total, self.world):
-            yield position if self.length is None else self._permuted(position)
-
-    def _permuted(self, position: int) -> int:
-        assert self.length is not None
-        round_, place = divmod(position, self.length)
-        if getattr(self, "_round", None) != round_:
-            generator = torch.Generator().manual_seed(sample_key(self.seed, "order", round_) % 2**31)
-            self._round, self._order = round_, torch.randperm(self.length, generator=generator).tolist()
-        return self._order[place]
 
 
 def _strengths(key: int, largest: float) -> Tensor:

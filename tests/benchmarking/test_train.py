@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.swa_utils import AveragedModel
 
-from lightning_mm.benchmarking import parts, printing, reading, timing, train
+from lightning_mm import timing
+from lightning_mm.benchmarking import parts, printing, reading, train
 from lightning_mm.benchmarking.train import TrainingSpeed, measure_training
 from lightning_mm.cli import main
 from lightning_mm.data import datamodule, echo, rendering

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from lightning_mm.data import datamodule
-from lightning_mm.data.datamodule import EpochSampler, PairDataModule
+from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.data.oh2018 import Oh2018Dataset, write_oh2018
 from lightning_mm.data.rendering import render_pairs
+from lightning_mm.data.sampling import EpochSampler
 from lightning_mm.data.scenes import SceneConfig
 from lightning_mm.errors import InputError
 

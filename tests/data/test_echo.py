@@ -8,10 +8,10 @@ from torch.utils.data import default_collate
 
 from lightning_mm.data import echo as module
 from lightning_mm.data.bank import build_bank
-from lightning_mm.data.datamodule import ECHO_BATCHES, SceneDataset
 from lightning_mm.data.echo import ORIENTATIONS, RenderedScenes, echoed, turned
 from lightning_mm.data.random import sample_key
 from lightning_mm.data.rendering import render_clean, render_pairs
+from lightning_mm.data.sampling import ECHO_BATCHES, SceneDataset
 from lightning_mm.data.scenes import SceneConfig, SceneSampler
 
 SIZE = 32

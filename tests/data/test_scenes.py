@@ -8,9 +8,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_mm.data.bank import TextureBank, build_bank
-from lightning_mm.data.datamodule import SceneDataset
 from lightning_mm.data.random import sample_key
 from lightning_mm.data.rendering import render_pairs
+from lightning_mm.data.sampling import SceneDataset
 from lightning_mm.data.scenes import BLOB, BOX, HARMONICS, KINDS, POLYGON, SceneConfig, SceneSampler
 
 COUNT = 500
