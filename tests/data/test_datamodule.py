@@ -430,6 +430,23 @@ def test_stored_epochs_go_through_the_whole_set(stored):
     assert [sorted(seen[start : start + 8]) for start in (0, 8, 16)] == [list(range(8))] * 3
 
 
+def test_ranks_share_stored_pairs_and_their_noise(stored):
+    """Eight pairs in epochs of twelve, so that a batch may begin in one order of the set and end in the next."""
+    options = {"oh2018": stored[0], "val_pairs": 3, "epoch_samples": 12}
+    whole = module_of(batch_size=4, **options)
+    ranks = [module_of(batch_size=2, **options) for _ in range(2)]
+    for epoch in range(3):
+        attach(whole, True, epoch)
+        for rank, module in enumerate(ranks):
+            attach(module, True, epoch, rank, world=2)
+        loaders = [epoch_of(module.train_dataloader(), epoch) for module in (whole, *ranks)]
+        assert [len(loader) for loader in loaders] == [3, 3, 3]
+        for batch, *shares in zip(*loaders, strict=True):
+            pairs = whole.on_after_batch_transfer(batch, 0)
+            for rank, (module, share) in enumerate(zip(ranks, shares, strict=True)):
+                assert equal(module.on_after_batch_transfer(share, 0), [value[rank::2] for value in pairs])
+
+
 def test_too_few_stored_pairs_for_a_batch_are_refused(stored):
     with pytest.raises(InputError, match="8 training samples, fewer than one batch of 9"):
         module_of(oh2018=stored[0], val_pairs=3, batch_size=9, epoch_samples=9)
