@@ -168,7 +168,7 @@ def fit(
 
     Raises:
         InputError: The configuration is wrong, or the run directory belongs to another one.
-        Interrupted: Stopped by SIGINT or SIGTERM; the last checkpoint stands.
+        Interrupted: Stopped by SIGINT or SIGTERM, a full disk or a lost process; the last checkpoint stands.
         TrainingDivergedError: The loss became infinite or NaN.
     """
     cli = build(args, callbacks=callbacks)
