@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -23,7 +24,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_mm.training import evaluate
+from lightning_mm.distributed import processes
+from lightning_mm.training import build, evaluate
 
 ROOT = Path(__file__).parents[1]
 STEPS, EPOCHS = 16, 2  # steps per epoch: a block of 8 batches of scenes, each shown twice
@@ -343,6 +345,14 @@ def test_make_train_takes_the_number_of_devices():
     words = shlex.split(shown.stdout.splitlines()[-1])
     assert words[:2] == [".venv/bin/lightning-mm", "fit"]
     assert words[-4:] == ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+
+def test_the_commands_of_the_readme_are_accepted(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    commands = [line for block in blocks for line in block.replace("\\\n", "").splitlines() if " fit " in line]
+    options = [shlex.split(command.partition(" fit ")[2]) for command in commands]
+    assert [processes(build([*given, "--trainer.accelerator=cpu"]).trainer) for given in options] == [4, 8, 8]
 
 
 @pytest.mark.parametrize("ranks", [2, 0])
