@@ -8,6 +8,8 @@ WEIGHTS    ?= proposed
 ALPHA      ?= 10
 DIR        ?= runs/smoke
 DEVICES    ?=
+WORKERS    ?=
+STORAGE    ?= sqlite:///$(DIR)/study.db
 PHOTOS     ?=
 VAL_PHOTOS ?=
 ARGS       ?=
@@ -20,7 +22,7 @@ DDP   := $(if $(DEVICES),--trainer.devices $(DEVICES) --trainer.strategy ddp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup sweep test lint format types train weights magnify report clean
+.PHONY: help setup sweep test chaos lint format types train weights magnify report dashboard clean
 
 help: ## List the targets and their variables
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -34,11 +36,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[measure,postgres,dashboard]' --group dev
 	@touch $@
 
-sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.yaml ARGS=)
-	$(BIN)/lightning-mm sweep $(SWEEP) $(ARGS)
+sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.yaml WORKERS=1 per GPU ARGS=)
+	$(BIN)/lightning-mm sweep $(SWEEP) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS=)
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP) ## Kill workers of sweeps at random, ten times on each kind of database
+	CHAOS_ROUNDS=10 $(BIN)/python -m pytest tests/search/test_chaos.py $(ARGS)
 
 lint: $(STAMP) ## Check style
 	$(BIN)/ruff check .
@@ -62,6 +67,9 @@ weights: $(STAMP) ## Train the weights that ship, or train them further (PHOTOS=
 
 report: $(STAMP) ## Write the report of a directory of runs again (DIR=runs/smoke)
 	$(BIN)/lightning-mm report $(DIR)
+
+dashboard: $(STAMP) ## Browse a sweep with optuna-dashboard (DIR=runs/smoke STORAGE=sqlite:///runs/smoke/study.db ARGS=)
+	$(BIN)/optuna-dashboard '$(patsubst postgresql://%,postgresql+psycopg://%,$(STORAGE))' $(ARGS)
 
 clean: ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

@@ -104,19 +104,18 @@ class Objective:
 
     def _refuse(self, slot: Slot, trial: Trial, values: dict[str, Any]) -> str | None:
         """Tell the sampler by how much a model exceeds the constraints; why it is not admitted, if it is not."""
-        if self._base is None:
-            self._base = build(self.spec.arguments(self.directory, {})).model.arch
+        base = self._base or build(self.spec.arguments(self.directory, {})).model.arch
+        self._base = base
         try:
-            report = cost(architecture(self._base, values))
+            report = cost(architecture(base, values))
         except ValueError as error:
             _constrain(trial, "buildable", 1.0)
             return f"cannot be built: {first_line(error)}"
         excess = self.spec.violations(report)
         for name, value in excess.items():
             _constrain(trial, name, value)
-        have = {"flops": f"{report.paper_gflops:.3g} G", "params": f"{report.params / 1e6:.3g} M"}
         bounds = self.spec.constraints
-        above = [f"{name} {have[name]} > {bounds[name]:g}" for name, value in excess.items() if value > 0]
+        above = [f"{name} {bounds[name] + over:.3g} > {bounds[name]:g}" for name, over in excess.items() if over > 0]
         return ", ".join(above) or None
 
     def _train(self, slot: Slot, overrides: dict[str, Any], seed: int, callback: Callback) -> Results:

@@ -162,6 +162,7 @@ def slots(spec: SweepSpec, directory: Path) -> tuple[list[Slot], list[Slot]]:
 def _check_constraints(spec: SweepSpec, plain: TrainingCLI) -> None:
     if not spec.constraints:
         return
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     found = []
     for _ in range(_DRAWS):

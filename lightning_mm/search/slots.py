@@ -121,13 +121,16 @@ class Board:
             key = trial.user_attrs.get("slot")
             if key not in self.slots:
                 continue
-            # First of all, so that there is no moment at which a death would leave a running trial of nobody's.
-            self.storage.set_trial_user_attr(trial._trial_id, "holder", holder())
-            twin = self._twin(trial)
-            if twin is not None:
-                self._end_again(trial, f"queued twice, see trial {twin.number}")
-            elif self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                return trial
+            try:
+                # First of all, so that there is no moment at which a death would leave a running trial of nobody's.
+                self.storage.set_trial_user_attr(trial._trial_id, "holder", holder())
+                twin = self._twin(trial)
+                if twin is not None:
+                    self._end_again(trial, f"queued twice, see trial {twin.number}")
+                elif self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    return trial
+            except UpdateFinishedTrialError:
+                continue  # somebody else's: a server that went away takes the lock along
         return None
 
     def _twin(self, trial: FrozenTrial) -> FrozenTrial | None:

@@ -182,9 +182,9 @@ class SweepSpec:
         one = {"trainer.devices": 1, "run.dir": str(run_dir)}
         return as_arguments(files, {**self.settings, **seeds, **overrides, **one})
 
-    def violations(self, cost: CostReport) -> dict[str, float]:
+    def violations(self, cost: CostReport) -> dict[Bound, float]:
         """By how much a model exceeds each constraint; not above 0 where it meets it."""
-        have = {"flops": cost.paper_gflops, "params": cost.params / 1e6}
+        have: dict[Bound, float] = {"flops": cost.paper_gflops, "params": cost.params / 1e6}
         return {name: have[name] - bound for name, bound in self.constraints.items()}
 
 

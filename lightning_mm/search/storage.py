@@ -17,7 +17,7 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError, Update
 from optuna.storages import RDBStorage
 from sqlalchemy import TextClause, event, text
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
 from lightning_mm.errors import InputError, Interrupted, first_line
 from lightning_mm.runs import fingerprint
@@ -211,7 +211,8 @@ def _is_outage(error: BaseException) -> bool:
         return False
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     lost = isinstance(cause, DBAPIError) and cause.connection_invalidated
-    return lost or isinstance(cause, OperationalError | InterfaceError)
+    # The last is what goes on behind a lost connection in Optuna's own second attempts at queueing a trial.
+    return lost or isinstance(cause, OperationalError | InterfaceError | PendingRollbackError)
 
 
 def _cause(error: BaseException) -> str:

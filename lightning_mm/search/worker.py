@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from lightning_mm.errors import InputError, Interrupted, first_line
@@ -97,7 +98,7 @@ class Worker:
         except InputError as error:
             board.give_back(trial, f"not on this machine: {first_line(error)}", counts=True)
             raise
-        except TakenOverError:
+        except (TakenOverError, UpdateFinishedTrialError):
             self.announce(f"{slot.key}: was taken to be dead; another worker has it now")
             return
         except Exception as error:

@@ -1,5 +1,6 @@
 """A sweep that takes seconds (frames of 16 px, two steps a run), and the storages that studies can lie in."""
 
+import json
 import os
 import signal
 import subprocess
@@ -106,35 +107,61 @@ def open_sweep(content, write, tmp_path):
 class Workers:
     """Workers of tests/search/dummy_worker.py."""
 
-    def __init__(self, url, directory, seconds, number):
-        root = Path(__file__).parents[2]
-        path = os.pathsep.join([str(root), str(root / "tests")])
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(Path(__file__).parent / "dummy_worker.py"), url, str(directory), str(seconds)]
-        self.process = subprocess.Popen(
-            [*command, str(number)], env=environment, start_new_session=True, text=True, stdout=-1, stderr=-1
-        )
-        self.pids = [int(word) for word in self.process.stdout.readline().split()]
-        assert len(self.pids) == number, self.process.stderr.read()
+    def __init__(self, server, url, directory, seconds, number):
+        self.server, self.directory = server, directory
+        job = {"url": url, "directory": str(directory), "seconds": seconds, "number": number}
+        server.stdin.write(json.dumps(job) + "\n")
+        server.stdin.flush()
+        self.pids = [int(word) for word in server.stdout.readline().split()]
+        self.ended = False
+
+    @property
+    def said(self):
+        """What they have said."""
+        path = self.directory / "said.txt"
+        return path.read_text() if path.exists() else ""
+
+    def running(self):
+        """Whether any of them is."""
+        return any(Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" for pid in self.pids if alive(pid))
 
     def wait(self):
-        """Exit codes of all workers, and what they said on standard error."""
-        codes, said = self.process.communicate(timeout=200)
-        return [int(word) for word in codes.split()], said
+        """Exit codes of all of them, when they have ended."""
+        self.ended = True
+        return [int(word) for word in self.server.stdout.readline().split()]
 
     def close(self):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.communicate()
+        if not self.ended:
+            for pid in filter(alive, self.pids):
+                os.kill(pid, signal.SIGKILL)
+            self.wait()
+
+
+def alive(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture(scope="session")
+def worker_server():
+    """The process that workers are forked from."""
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root), str(root / "tests")])
+    command = [sys.executable, str(Path(__file__).parent / "dummy_worker.py")]
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    yield process
+    process.stdin.close()
+    assert process.wait(60) == 0
+    process.stdout.close()
 
 
 @pytest.fixture
-def start_workers():
+def start_workers(worker_server):
     """Start workers whose training is a pause; all are ended at last."""
     started = []
 
     def start(url, directory, seconds, number):
-        started.append(Workers(url, directory, seconds, number))
+        started.append(Workers(worker_server, url, directory, seconds, number))
         return started[-1]
 
     yield start

@@ -1,9 +1,13 @@
-"""Workers whose training is a pause, as processes of their own: ``dummy_worker.py URL DIRECTORY SECONDS NUMBER``.
+"""Workers whose training is a pause, as processes of their own.
 
-They are forked from one that has imported everything; it prints their numbers, and at last their exit codes.
-Each training leaves a line in ``log.txt`` of the directory when it begins and one when it ends.
+This program imports everything once and then takes jobs, each a line of JSON on its standard input with the keys "url",
+"directory", "seconds" and "number": it forks that many workers, prints their process numbers in one line, and in
+another their exit codes when all have ended. Each training leaves a line in ``log.txt`` of the directory when it begins
+and one when it ends; what workers say goes to ``said.txt``.
 """
 
+import gc
+import json
 import os
 import random
 import sys
@@ -19,20 +23,26 @@ from lightning_mm.search.worker import Worker
 
 
 def main() -> None:
-    """Start workers and wait for them."""
-    children = []
-    for _ in range(int(sys.argv[4])):
-        if (child := os.fork()) == 0:
-            work()
-            return
-        children.append(child)
-    print(*children, flush=True)
-    print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children), flush=True)
+    """Take jobs until standard input ends."""
+    gc.freeze()  # or each worker would copy all of it when it collects garbage
+    for line in sys.stdin:
+        job = json.loads(line)
+        children = []
+        for _ in range(job["number"]):
+            if (child := os.fork()) == 0:
+                work(job["url"], Path(job["directory"]), job["seconds"])
+                sys.stderr.flush()
+                os._exit(0)
+            children.append(child)
+        print(*children, flush=True)
+        print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children), flush=True)
 
 
-def work() -> None:
+def work(url: str, directory: Path, seconds: float) -> None:
     """Work until nothing is left."""
-    url, directory, seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+    said = os.open(directory / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
     storage = open_storage(url, announce=lambda line: print(line, file=sys.stderr, flush=True))
     sweep = join(storage, None, directory)
 

@@ -1,6 +1,6 @@
-"""Four workers on one study, two of them killed at random moments: nothing is lost and nothing is done twice.
+"""Several workers on one study: some are killed, the server goes away, all want the next trial at once.
 
-``CHAOS_ROUNDS=10`` repeats it ten times on each storage (``make chaos``).
+``CHAOS_ROUNDS=10`` (``make chaos``) kills ten times as often on each storage, and runs 1,000 trials.
 """
 
 import os
@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from lightning_mm.search.slots import MAX_ATTEMPTS
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
-TRIALS = 24
+TRIALS = 16
 
 
 @pytest.mark.timeout(280)
@@ -26,13 +26,12 @@ def test_two_of_four_workers_are_killed(number, url, open_sweep, start_workers):
     workers = start_workers(url, sweep.directory, 0.3, 4)
     while sweep.finished() < 2:  # they are at work
         time.sleep(0.05)
-        assert workers.process.poll() is None, workers.wait()
+        assert workers.running(), workers.said
     for pid in workers.pids[:2]:
         time.sleep(generator.uniform(0.0, 0.6))
         os.kill(pid, signal.SIGKILL)
-    codes, said = workers.wait()
-    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0, 0], said
-    assert "locked" not in said
+    assert workers.wait() == [-signal.SIGKILL, -signal.SIGKILL, 0, 0], workers.said
+    assert "locked" not in workers.said
 
     boards = {board.study.study_name: board for board in sweep.boards}
     trials = {name: optuna.load_study(study_name=name, storage=sweep.storage).trials for name in boards}
@@ -61,6 +60,38 @@ def test_two_of_four_workers_are_killed(number, url, open_sweep, start_workers):
     ]
     best = optuna.load_study(study_name="tiny", storage=sweep.storage).best_trials
     assert {t.number for t in best} == {t.number for t in front}
+
+
+@pytest.mark.timeout(280)
+def test_a_server_that_goes_away_for_a_while_stops_nobody(postgres, open_sweep, start_workers):
+    url = postgres.database()
+    sweep = open_sweep(url, trials=TRIALS)
+    workers = start_workers(url, sweep.directory, 0.3, 3)
+    while sweep.finished() < 3:
+        time.sleep(0.05)
+        assert workers.running(), workers.said
+    postgres.stop()
+    time.sleep(3)
+    postgres.start()
+    assert workers.wait() == [0, 0, 0], workers.said
+    assert "does not answer" in workers.said
+    assert "answers again after" in workers.said
+    trials = [trial for board in sweep.boards for trial in board.trials()]
+    assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.FAIL}
+    assert all(t.user_attrs["reason"].startswith("queued twice") for t in trials if t.state == TrialState.FAIL)
+    assert sorted(t.user_attrs["slot"] for t in trials if t.state == TrialState.COMPLETE) == sorted(
+        key for board in sweep.boards for key in board.slots
+    )
+
+
+@pytest.mark.timeout(280 if ROUNDS == 1 else 3000)
+def test_trials_that_take_no_time_meet_no_lock(url, open_sweep, start_workers):
+    number = 40 if ROUNDS == 1 else 1000
+    sweep = open_sweep(url, trials=number, sampler="random", references={})
+    workers = start_workers(url, sweep.directory, 0.0, 4)
+    assert (workers.wait(), workers.said) == ([0] * 4, "")
+    complete = [t.user_attrs["slot"] for t in sweep.searched.trials()]
+    assert (len(complete), len(set(complete))) == (number, number)
 
 
 def _ended_just_before_death(lost, ended):
