@@ -81,6 +81,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
         for line in lines:
             assert main([*line, *SMALLER.get(line[0], [])]) == 0, f"{command}: {capsys.readouterr().err}"
     made = ["magnified.mp4", "compared_slice.png", "magnified/000000.png", "motion.csv", "runs/smoke/report.html"]
+    made += ["runs/budget/report.html", "runs/tradeoff/publish/workspace.json"]
     made += ["runs/evaluation/evaluation.html", "released/MODEL_CARD.md", "oh2018.safetensors"]
     assert [path for path in made if not (tmp_path / path).is_file()] == []
 
@@ -95,10 +96,19 @@ def expand(command):
 def make_sandbox(folder):
     """A copy of experiments/ and sweeps/ on a tiny budget, a clip, frames, photos and a checkpoint of the port."""
     shutil.copytree(ROOT / "experiments", folder / "experiments")
+    base = yaml.safe_load((folder / "experiments/base.yaml").read_text())
+    base["run"]["latency_size"] = 16
+    (folder / "experiments/base.yaml").write_text(yaml.safe_dump(base))
     (folder / "sweeps").mkdir()
     for path in (ROOT / "sweeps").glob("*.yaml"):
         spec = yaml.safe_load(path.read_text())
         spec["settings"] = {**spec["settings"], **TINY}
+        if "pruning" in spec:
+            spec["settings"]["trainer.max_epochs"] = 2
+            spec["pruning"]["min_resource"] = 1
+        if "space" in spec:  # a cheap trial, which is on the front whatever its SSIM
+            spec["space"]["model.arch.decoder_channels"]["init_args"]["high"] = 24
+            spec["space"]["model.arch.decoder_depth"]["init_args"]["high"] = 5
         (folder / "sweeps" / path.name).write_text(yaml.safe_dump({**spec, "trials": 1}))
     generator = np.random.default_rng(0)
     picture = np.kron(generator.integers(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)

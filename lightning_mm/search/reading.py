@@ -1,5 +1,6 @@
 """Reading a sweep's file, or the study that keeps a copy of it, and finding its mistakes before anything starts."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def check(spec: SweepSpec, directory: Path) -> None:
         InputError: A key does not exist, a value is not accepted, or no member of the space meets the constraints; the
             message names it.
     """
-    first = {key: _ends(distribution)[0] for key, distribution in spec.space.items()}
+    first = member(spec)
     for name in spec.references:
         build(spec.arguments(directory, {}, name))
     for name, keys in spec.variants.items():
@@ -127,21 +128,23 @@ def architecture(base: MagnifierConfig, overrides: dict[str, Any]) -> MagnifierC
     return replace(base, **changed)
 
 
-def reference_params(spec: SweepSpec, name: str, directory: Path) -> dict[str, Any] | None:
-    """The place of a reference in the space: a value of every key; ``None`` where it lies outside."""
+def reference_params(spec: SweepSpec, name: str, directory: Path, base: dict[str, Any]) -> dict[str, Any] | None:
+    """The place of a reference in the space: a value of every key; ``None`` where it lies outside.
+
+    Args:
+        spec: The sweep.
+        name: The reference.
+        directory: Named in configurations; nothing is written to it.
+        base: The configuration of some member of the space.
+    """
     config = build(spec.arguments(directory, {}, name)).plain_config()
-    base = build(spec.arguments(directory, {key: _ends(d)[0] for key, d in spec.space.items()})).plain_config()
     try:
         params = {key: _lookup(config, key) for key in spec.space}
         optuna.create_trial(params=params, distributions=spec.space, value=0.0)
     except (KeyError, ValueError):
         return None
     # A reference that differs in something else as well is no member of the space, however its values look.
-    for tree in (config, base):
-        del tree["run"]
-        for key in spec.space:
-            _drop(tree, key)
-    return params if config == base and spec.space else None
+    return params if _rest(config, spec) == _rest(base, spec) else None
 
 
 def slots(spec: SweepSpec, directory: Path) -> tuple[list[Slot], list[Slot]]:
@@ -152,11 +155,17 @@ def slots(spec: SweepSpec, directory: Path) -> tuple[list[Slot], list[Slot]]:
         directory: Named in configurations; nothing is written to it.
     """
     named, members = [], []
+    base = build(spec.arguments(directory, member(spec))).plain_config() if spec.space and spec.references else {}
     for name in spec.references:
-        params = reference_params(spec, name, directory)
+        params = reference_params(spec, name, directory, base) if spec.space else None
         slot = Slot(f"reference {name}", "reference", name, params or {})
         (named if params is None else members).append(slot)
     return [*named, *spec.variant_slots()], [*members, *spec.trial_slots()]
+
+
+def member(spec: SweepSpec) -> dict[str, Any]:
+    """Some member of the space."""
+    return {key: _ends(distribution)[0] for key, distribution in spec.space.items()}
 
 
 def _check_constraints(spec: SweepSpec, plain: TrainingCLI) -> None:
@@ -205,8 +214,11 @@ def _lookup(tree: dict[str, Any], key: str) -> Any:
     return tree
 
 
-def _drop(tree: dict[str, Any], key: str) -> None:
-    *parts, last = key.split(".")
-    for part in parts:
-        tree = tree[part]
-    del tree[last]
+def _rest(config: dict[str, Any], spec: SweepSpec) -> dict[str, Any]:
+    """A configuration without what is searched, and without where the run goes and how it is recorded."""
+    rest = deepcopy(config)
+    rest["run"] = {key: rest["run"][key] for key in ("ema_decay", "weights")}
+    for key in spec.space:
+        *parts, last = key.split(".")
+        del _lookup(rest, ".".join(parts))[last]
+    return rest

@@ -93,8 +93,9 @@ class Worker:
         try:
             outcome = self.train(slot, trial, pulse.mine)
         except (Interrupted, KeyboardInterrupt) as error:
-            board.give_back(trial, "interrupted")
-            raise Interrupted(f"interrupted at {slot.key}; {self.advice}") from error
+            reason = str(error).split(";")[0] or "interrupted"
+            board.give_back(trial, reason)
+            raise Interrupted(f"{slot.key}: {reason}; {self.advice}") from error
         except InputError as error:
             board.give_back(trial, f"not on this machine: {first_line(error)}", counts=True)
             raise

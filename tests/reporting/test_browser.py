@@ -1,9 +1,8 @@
 """The page in a browser: no error, everything drawn, and rows that sort and unfold to exact configurations."""
 
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
+import browser
 import pytest
 import yaml
 
@@ -11,11 +10,7 @@ from lightning_mm.models import MagnifierConfig
 from lightning_mm.reporting.collect import collect
 from lightning_mm.reporting.report import report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-FLAGS += ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-FLAGS += ["--enable-logging=stderr", "--virtual-time-budget=4000"]
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium on this machine")
 
 
 class Dom(HTMLParser):
@@ -58,10 +53,8 @@ def opened(tmp_path):
     def load(path, script=""):
         page = tmp_path / "page.html"
         page.write_text(path.read_text(encoding="utf-8") + f"<script>{script}</script>", encoding="utf-8")
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return Dom(done.stdout), [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+        html, console = browser.dump(page.as_uri(), tmp_path / "profile")
+        return Dom(html), console
 
     return load
 

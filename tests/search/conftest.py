@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import postgres_server
@@ -51,7 +52,7 @@ def content(tmp_path, monkeypatch):
         "configs": ["base.yaml"],
         "references": {"proposed": "deep.yaml"},
         "settings": dict(TINY),
-        "space": {"model.arch.decoder_depth": DEPTH, "model.arch.encoder": ENCODER},
+        "space": deepcopy({"model.arch.decoder_depth": DEPTH, "model.arch.encoder": ENCODER}),
         "trials": 3,
     }
 

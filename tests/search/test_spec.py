@@ -14,6 +14,7 @@ from lightning_mm.search.reading import (
     architecture,
     check,
     from_stored_form,
+    member,
     read_spec,
     reference_params,
     slots,
@@ -280,8 +281,17 @@ def test_a_study_keeps_all_that_a_worker_needs(content, write, tmp_path):
 def test_references_inside_the_space_are_members_of_it(content, write, tmp_path, reference, params):
     Path("deep.yaml").write_text(yaml.safe_dump({"model": {"arch": reference}}))
     spec = read_spec(write(content))
-    assert reference_params(spec, "proposed", tmp_path) == params
+    base = build(spec.arguments(tmp_path, member(spec))).plain_config()
+    assert reference_params(spec, "proposed", tmp_path, base) == params
     named, members = slots(spec, tmp_path)
     assert (named if params is None else members)[0].key == "reference proposed"
     assert [slot.run for slot in members][-3:] == ["trials/0000", "trials/0001", "trials/0002"]
     assert len(named) + len(members) == spec.runs
+
+
+def test_a_reference_that_averages_otherwise_is_no_member(content, write, tmp_path):
+    Path("deep.yaml").write_text(yaml.safe_dump({"model": {"arch": {"decoder_depth": 3}}, "run": {"ema_decay": 0.5}}))
+    assert [slot.key for slot in slots(read_spec(write(content)), tmp_path)[0]] == ["reference proposed"]
+    decay = {"class_path": "FloatDistribution", "init_args": {"low": 0.0, "high": 0.9}}
+    content["space"]["run.ema_decay"] = decay
+    assert slots(read_spec(write(content)), tmp_path)[1][0].params["run.ema_decay"] == 0.5

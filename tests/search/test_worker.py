@@ -112,8 +112,11 @@ def test_a_space_without_hope_ends(open_sweep, monkeypatch):
 
 def test_an_interrupted_model_is_queued_again_with_its_values(open_sweep):
     sweep, seen = open_sweep(), []
-    with pytest.raises(Interrupted, match="interrupted at trial 0001; do it again"):
-        Worker(sweep, trained(sweep, seen, trial_0001=Interrupted("x")), advice="do it again").run()
+    full = Interrupted("last.ckpt: No space left on device, at step 7; run it again")
+    with pytest.raises(Interrupted, match=r"trial 0001: last.ckpt: No space left on device, at step 7; do it again"):
+        Worker(sweep, trained(sweep, seen, trial_0001=full), advice="do it again").run()
+    lost = next(t for t in sweep.searched.trials() if "again" in t.user_attrs)
+    assert lost.user_attrs["reason"] == "last.ckpt: No space left on device, at step 7"
     assert counts(sweep) == {"complete": 2, "lost": 1, "waiting": 2}
     again = open_sweep()
     Worker(again, trained(again, seen)).run()
@@ -125,14 +128,18 @@ def test_an_interrupted_model_is_queued_again_with_its_values(open_sweep):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_between_trainings_end_it_cleanly(open_sweep, number):
     sweep = open_sweep()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
     def signalled(slot, trial, mine):
         os.kill(os.getpid(), number)
         time.sleep(5)
         raise AssertionError("not reached")
 
-    with pytest.raises(Interrupted, match="interrupted"):
-        Worker(sweep, trained(sweep, trial_0000=signalled)).run()
+    try:
+        with pytest.raises(Interrupted, match="trial 0000: interrupted; run the same command again"):
+            Worker(sweep, trained(sweep, trial_0000=signalled)).run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert counts(sweep) == {"complete": 1, "lost": 1, "waiting": 3}
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
