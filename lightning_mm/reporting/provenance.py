@@ -44,6 +44,9 @@ def provenance(sweep: Sweep) -> list[tuple[str, str]]:
         ("Training time", training),
         ("Hardware", distinct(runs, _hardware)),
     ]
+    if outside := sweep.seconds_outside_training():
+        what = "building, measuring metrics and latency, images, logs, the study's storage"
+        rows.append(("Outside training", f"median {median(outside):.1f} s per model ({what})"))
     timed = [run for run in runs if run.latency_conditions is not None]
     if timed:
         rows.append(("Latency", distinct(timed, lambda run: run.latency_conditions or "")))

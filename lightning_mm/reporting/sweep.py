@@ -10,7 +10,7 @@ from typing import Any
 from lightning_mm.reporting.model import Model, models_of
 from lightning_mm.reporting.pareto import dominates, pareto_front
 from lightning_mm.reporting.plane import Plane, planes_of
-from lightning_mm.reporting.run import HAND_DESIGNED, Run, finite, trial_label, validation_text
+from lightning_mm.reporting.run import HAND_DESIGNED, Run, finite, trial_label, validation_text, without_seed
 
 COMPLETE = "complete"
 TRIALS = "trials/"
@@ -188,6 +188,19 @@ class Sweep:
             for name in run.results.floors:
                 found.setdefault((name, validation_text(run.results)), (name, run))
         return list(found.values())
+
+    def seconds_outside_training(self) -> list[float]:
+        """For each model that the search recorded as complete, its time less training with validation, all seeds."""
+        training: dict[str, list[float | None]] = {}
+        for run in self.runs:
+            where = without_seed(run.path.relative_to(self.directory).as_posix(), run.seed)
+            training.setdefault(where, []).append(finite(run.results.budget.get("train_seconds")))
+        found = []
+        for record in self.records:
+            parts = training.get(record.run or "", [])
+            if record.is_complete and record.seconds is not None and parts and None not in parts:
+                found.append(record.seconds - sum(part for part in parts if part is not None))
+        return found
 
     @property
     def floor_ssim(self) -> float | None:

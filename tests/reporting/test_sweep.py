@@ -9,6 +9,7 @@ from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.reporting.collect import collect
 from lightning_mm.reporting.html import page
+from lightning_mm.reporting.provenance import provenance
 from lightning_mm.reporting.scatter import scatter
 from lightning_mm.reporting.table import print_table
 from lightning_mm.reporting.verdict import verdict
@@ -175,3 +176,22 @@ def test_many_models_are_capped_in_the_terminal_and_not_on_the_page(fake):
     assert len([line for line in text.splitlines() if line.strip().startswith("trial 0")]) == 50
     assert "20 more models are in the page alone." in text
     assert page(collect(fake.directory)).count('<tbody class="run') == 71
+
+
+def test_time_outside_training_is_that_of_the_trial_less_every_seed_s_training(fake):
+    fake.seeds("trials/0000", [0.91, 0.92], overrides={"model.arch.decoder_depth": 4}, train_seconds=61.0)
+    fake.seeds("trials/0001", [0.91, 0.92], overrides={"model.arch.decoder_depth": 5}, train_seconds=40.0)
+    fake.seeds("trials/0002", [0.91, 0.92], overrides={"model.arch.decoder_depth": 6}, train_seconds=40.0)
+    trials = [
+        {"number": number, "run": f"trials/{number:04d}", "state": state, "values": [0.9, 1.0]}
+        | {"started": "2026-11-25T10:00:00", "ended": f"2026-11-25T10:0{minutes}:{seconds}"}
+        for number, state, minutes, seconds in (
+            (0, "complete", 2, "10"),
+            (1, "complete", 1, "23"),
+            (2, "failed", 9, "00"),
+        )
+    ]
+    fake.sweep_file(name="timed", trials=trials)
+    sweep = collect(fake.directory)
+    assert sweep.seconds_outside_training() == [130 - 2 * 61, 83 - 2 * 40]
+    assert dict(provenance(sweep))["Outside training"].startswith("median 5.5 s per model (")
