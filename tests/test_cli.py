@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from lightning_mm import __version__, cli, training
+from lightning_mm import __version__, cli, configuration
 from lightning_mm.cli import COMMANDS, main
 from lightning_mm.errors import Interrupted
 from lightning_mm.runs import Results
@@ -298,15 +298,15 @@ def test_a_printed_configuration_is_one(here, capsys):
     assert config["model"]["arch"]["decoder_channels"] == 4
     assert config["data"]["texture_size"] == 128
     (here / "again.yaml").write_text(out)
-    again = training.build(["--config=again.yaml"]).plain_config()
-    assert again == training.build([*TINY, "--run.dir=x"]).plain_config()
+    again = configuration.build(["--config=again.yaml"]).plain_config()
+    assert again == configuration.build([*TINY, "--run.dir=x"]).plain_config()
     assert os.listdir(here) == ["again.yaml"]
 
 
 def test_later_arguments_win(here):
     (here / "a.yaml").write_text("data:\n  size: 32\n  val_pairs: 5\n")
     (here / "b.yaml").write_text("data:\n  size: 48\n")
-    data = training.build(["--config=a.yaml", "--config=b.yaml", *TINY[-2:], "--data.batch_size=3"]).datamodule
+    data = configuration.build(["--config=a.yaml", "--config=b.yaml", *TINY[-2:], "--data.batch_size=3"]).datamodule
     assert (data.size, data.val_pairs, data.batch_size) == (48, 5, 3)
 
 

@@ -24,8 +24,9 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_mm.configuration import build
 from lightning_mm.distributed import processes
-from lightning_mm.training import build, evaluate
+from lightning_mm.training import evaluate
 
 ROOT = Path(__file__).parents[1]
 STEPS, EPOCHS = 16, 2  # steps per epoch: a block of 8 batches of scenes, each shown twice
@@ -46,10 +47,11 @@ LOST = "another process of this training has ended or hangs"
 def serve():
     """Run jobs: ``{"args", "ranks", "disturb", "out", "err"}``, "ranks" being 0 for Lightning's launcher."""
     import lightning_mm.cli
+    import lightning_mm.configuration
     import lightning_mm.training
 
     torch.set_num_threads(1)
-    lightning_mm.training.build(ALONE).datamodule.setup("fit")  # what every child would import and make for itself
+    lightning_mm.configuration.build(ALONE).datamodule.setup("fit")  # what every child would import and make for itself
     gc.freeze()
     for line in sys.stdin:
         job = json.loads(line)

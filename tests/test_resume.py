@@ -40,10 +40,11 @@ def serve():
     """Run jobs, each in a fork of this process: ``{"args", "point", "call", "signal", "group", "out", "err"}``."""
     import lightning_mm.callbacks
     import lightning_mm.cli
+    import lightning_mm.configuration
     import lightning_mm.training
 
     torch.set_num_threads(1)
-    lightning_mm.training.build(TINY).datamodule.setup("fit")  # what every child would import and make for itself
+    lightning_mm.configuration.build(TINY).datamodule.setup("fit")  # what every child would import and make for itself
     gc.freeze()  # or each child would copy all of it when it collects garbage
     for line in sys.stdin:
         job = json.loads(line)

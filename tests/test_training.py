@@ -13,12 +13,13 @@ import torch
 import yaml
 from PIL import Image
 
+from lightning_mm.configuration import build
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError, Interrupted
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import Results
 from lightning_mm.tasks.magnify import MagnifyTask, TrainingDivergedError
-from lightning_mm.training import build, evaluate, fit
+from lightning_mm.training import evaluate, fit
 from lightning_mm.weights import WeightsInfo, load_magnifier, write_weights
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

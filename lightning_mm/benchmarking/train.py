@@ -29,6 +29,7 @@ from lightning_mm.benchmarking.parts import (
 )
 from lightning_mm.benchmarking.reading import PngReading, cores, write_samples
 from lightning_mm.callbacks import standard_callbacks
+from lightning_mm.configuration import TrainingCLI, build
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.data.rendering import Pairs
@@ -37,7 +38,6 @@ from lightning_mm.recording import processor
 from lightning_mm.runs import git_commit, package_versions
 from lightning_mm.tasks.magnify import MagnifyTask
 from lightning_mm.timing import Summary, Timed, calls_to_measure, clock
-from lightning_mm.training import TrainingCLI, build
 
 FRAMEWORK = "framework"
 _WARM_UP = 2  # steps of the optimiser

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
 
-from lightning_mm.errors import InputError, one_line
-from lightning_mm.training import as_arguments
+from lightning_mm.configuration import as_arguments, read_dataclass
+from lightning_mm.errors import InputError
 from lightning_mm.weights import SHIPPED
 
 _OWN = {"run.dir", "run.weights", "data.photos"}
@@ -70,10 +69,4 @@ def read_release(path: Path) -> ReleaseSpec:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; the one that ships is experiments/weights.yaml")
-    parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
-    parser.add_class_arguments(ReleaseSpec, nested_key=None)
-    try:
-        parsed = parser.instantiate(parser.parse_path(str(path)))
-        return ReleaseSpec(**{name: getattr(parsed, name) for name in ReleaseSpec.__dataclass_fields__})
-    except (ArgumentError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: {one_line(error)}") from None
+    return read_dataclass(path, ReleaseSpec)

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from optuna.trial import Trial, TrialState
 
+from lightning_mm.configuration import build
 from lightning_mm.cost import cost
 from lightning_mm.errors import TrainingDivergedError, first_line
 from lightning_mm.models import MagnifierConfig
@@ -21,7 +22,7 @@ from lightning_mm.runs import Results
 from lightning_mm.search.reading import architecture
 from lightning_mm.search.slots import Slot
 from lightning_mm.search.spec import SweepSpec
-from lightning_mm.training import build, fit
+from lightning_mm.training import fit
 
 _QUIET = {"trainer.enable_progress_bar": False}
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")

@@ -15,13 +15,13 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
+from lightning_mm.configuration import TrainingCLI, build, read_dataclass
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.search.slots import Slot
 from lightning_mm.search.spec import Pruning, SweepSpec
-from lightning_mm.training import TrainingCLI, build
 
 ARCH = "model.arch."
 _DRAWS = 300  # random members of a space to find out whether any meets the constraints
@@ -35,16 +35,7 @@ def read_spec(path: Path) -> SweepSpec:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such sweep file; the ones that ship are in sweeps/")
-    parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
-    parser.add_class_arguments(SweepSpec, nested_key=None)
-    try:
-        parsed = parser.parse_path(str(path))
-        for key, distribution in parsed.space.items():
-            _check_distribution(parser, parsed, key, distribution)
-        spec = parser.instantiate(parsed)
-        spec = SweepSpec(**{name: getattr(spec, name) for name in SweepSpec.__dataclass_fields__})
-    except (ArgumentError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: {one_line(error)}") from None
+    spec = read_dataclass(path, SweepSpec, _check_distributions)
     for file in (*spec.configs, *spec.references.values()):
         if not file.is_file():
             raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
@@ -190,15 +181,16 @@ def _check_constraints(spec: SweepSpec, plain: TrainingCLI) -> None:
     )
 
 
-def _check_distribution(parser: ArgumentParser, parsed: Namespace, key: str, distribution: Any) -> None:
-    """Build one distribution by itself, because Optuna's messages do not say which key they are about."""
-    alone = parsed.clone()
-    alone.space = {key: distribution}
-    alone.settings = {}
-    try:
-        parser.instantiate(alone)
-    except (ArgumentError, ValueError, TypeError) as error:
-        raise ValueError(f"space {key}: {one_line(error)}") from None
+def _check_distributions(parser: ArgumentParser, parsed: Namespace) -> None:
+    """Build each distribution by itself, because Optuna's messages do not say which key they are about."""
+    for key, distribution in parsed.space.items():
+        alone = parsed.clone()
+        alone.space = {key: distribution}
+        alone.settings = {}
+        try:
+            parser.instantiate(alone)
+        except (ArgumentError, ValueError, TypeError) as error:
+            raise ValueError(f"space {key}: {one_line(error)}") from None
 
 
 def _ends(distribution: BaseDistribution) -> tuple[Any, ...]:

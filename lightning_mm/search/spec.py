@@ -15,10 +15,10 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import Trial
 
+from lightning_mm.configuration import as_arguments
 from lightning_mm.cost import CostReport
 from lightning_mm.runs import fingerprint
 from lightning_mm.search.slots import Slot
-from lightning_mm.training import as_arguments
 
 PREFIXES = ("model.", "data.", "trainer.", "run.ema_decay")
 COSTS = ("flops", "latency")

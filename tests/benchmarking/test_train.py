@@ -15,6 +15,7 @@ from lightning_mm import timing
 from lightning_mm.benchmarking import parts, printing, reading, train
 from lightning_mm.benchmarking.train import TrainingSpeed, measure_training
 from lightning_mm.cli import main
+from lightning_mm.configuration import build
 from lightning_mm.data import datamodule, echo, rendering
 from lightning_mm.data.oh2018 import write_oh2018
 from lightning_mm.data.scenes import SceneSampler
@@ -22,7 +23,6 @@ from lightning_mm.losses import MagnificationLoss, PerceptualDistance
 from lightning_mm.models import Magnifier
 from lightning_mm.tasks.magnify import MagnifyTask
 from lightning_mm.timing import Summary
-from lightning_mm.training import build
 
 TINY = [
     *("--model.arch.encoder_channels=2", "--model.arch.decoder_depth=1", "--model.arch.decoder_channels=4"),

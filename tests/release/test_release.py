@@ -256,7 +256,7 @@ class TestShipped:
 
     @pytest.mark.parametrize("name", SHIPPED)
     def test_loads_and_has_the_architecture_of_its_experiment(self, name, monkeypatch):
-        from lightning_mm.training import build
+        from lightning_mm.configuration import build
 
         monkeypatch.chdir(ROOT)
         config = build([*(arg for path in read_release(Path("experiments/weights.yaml")).models[name]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from lightning_mm import training
+from lightning_mm import configuration
 from lightning_mm.reporting.collect import collect
 from lightning_mm.reporting.configs import changes, config_text, packed_configs
 from lightning_mm.reporting.html import page
@@ -55,11 +55,11 @@ def test_every_configuration_can_be_had_again_and_what_they_share_is_there_once(
 def test_the_configuration_of_a_run_is_one_that_fit_takes(fake, tmp_path):
     root = Path(__file__).parents[2]
     options = ["--model.arch.decoder_depth=3", "--data.size=32", "--trainer.accelerator=cpu", "--seed_everything=7"]
-    made = training.build(["--config", str(root / "experiments/base.yaml"), *options]).plain_config()
+    made = configuration.build(["--config", str(root / "experiments/base.yaml"), *options]).plain_config()
     fake.run("only", 0.9, role="run", config=made)
     (model,) = collect(fake.directory).models
     (tmp_path / "config.yaml").write_text(config_text(model))
-    assert training.build(["--config", str(tmp_path / "config.yaml")]).plain_config() == made
+    assert configuration.build(["--config", str(tmp_path / "config.yaml")]).plain_config() == made
 
 
 def test_words_that_would_end_the_script_do_not(fake):

@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from lightning_mm.cli import main
+from lightning_mm.configuration import build
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import Results
 from lightning_mm.search.promote import promote
-from lightning_mm.training import build
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from lightning_mm.configuration import build
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
@@ -20,7 +21,6 @@ from lightning_mm.search.reading import (
     slots,
     stored_form,
 )
-from lightning_mm.training import build
 
 ROOT = Path(__file__).parents[2]
 LR = {"class_path": "FloatDistribution", "init_args": {"low": 1.0e-4, "high": 1.0e-2, "log": True}}

@@ -1,0 +1,178 @@
+"""Configurations: YAML files and command-line options become typed objects, and what is wrong is said in one line."""
+
+import argparse
+import json
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning as L
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks
+from lightning_mm.data.datamodule import PairDataModule
+from lightning_mm.distributed import limit_waiting
+from lightning_mm.errors import InputError, one_line
+from lightning_mm.recording import RunOptions, build_loggers
+from lightning_mm.tasks.magnify import MagnifyTask
+from lightning_mm.weights import read_magnifier
+from lightning_mm.weights.loading import ACCEPTED
+
+DEFAULT_WEIGHTS = "proposed"
+_Dataclass = TypeVar("_Dataclass")
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI for one task and one data module, with strict keys, a run directory and fixed callbacks."""
+
+    def __init__(self, args: ArgsType, command: str, callbacks: Sequence[Callback] = ()) -> None:
+        self.command, self.more_callbacks = command, callbacks
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            # Lightning 2.6.6 calls jsonargparse by deprecated names, and warns of arguments given from Python.
+            warnings.simplefilter("ignore")
+            super().__init__(
+                MagnifyTask,
+                PairDataModule,
+                save_config_callback=None,
+                trainer_defaults={
+                    "max_epochs": 10,
+                    "use_distributed_sampler": False,
+                    "enable_model_summary": False,
+                    "log_every_n_steps": 20,
+                },
+                seed_everything_default=0,
+                parser_kwargs={
+                    "prog": f"lightning-mm {command}",
+                    "parser_mode": "omegaconf",
+                    "allow_abbrev": False,
+                    "exit_on_error": False,
+                },
+                args=args,
+                run=False,
+                auto_configure_optimizers=False,
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options of ``RunOptions``, and the weights where some are measured."""
+        parser.add_class_arguments(RunOptions, "run")
+        if self.command != "fit":
+            about = f"The weights to measure: {ACCEPTED}."
+            parser.add_argument("--weights", type=str, default=DEFAULT_WEIGHTS, help=about)
+
+    def before_instantiate_classes(self) -> None:
+        """Take the architecture from the weights that are measured, whatever the configuration says."""
+        if self.command != "fit":
+            arch, self.weights = read_magnifier(self.config.weights)
+            for name in arch.to_dict():
+                self.config.model.arch[name] = getattr(arch, name)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Build the Trainer with this project's callbacks, loggers and checkpoint writer."""
+        self.options: RunOptions = self.config_init["run"]
+        if self.command != "fit":
+            # One device, whatever the run that wrote the configuration had.
+            kwargs |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
+            return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
+        own = self.config_init["trainer"]
+        instead = {"logger": "--run.wandb", "default_root_dir": "--run.dir"}
+        # A run that stops in the middle of an epoch cannot be continued exactly.
+        epochs = "--trainer.max_epochs and --data.epoch_samples"
+        instead |= dict.fromkeys(("max_steps", "min_steps", "max_time"), epochs)
+        for key, other in instead.items():
+            if own[key] not in (None, -1):
+                raise InputError(f"trainer.{key} = {own[key]}: not used here; use {other}")
+        callbacks = own["callbacks"] or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        self.stopwatch = Stopwatch()
+        callbacks = [*callbacks, *self.more_callbacks, self.stopwatch]
+        callbacks += standard_callbacks(self.options.dir, self.options.ema_decay)
+        trainer = super().instantiate_trainer(
+            callbacks=callbacks,
+            logger=build_loggers(self.options),
+            default_root_dir=self.options.dir,
+            plugins=[*(own["plugins"] or []), AtomicCheckpointIO()],
+            **kwargs,
+        )
+        limit_waiting(trainer)
+        return trainer
+
+    def plain_config(self) -> dict[str, Any]:
+        """The full resolved configuration as plain types."""
+        return yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+
+
+def build(args: list[str], command: str = "fit", callbacks: Sequence[Callback] = ()) -> TrainingCLI:
+    """Parse a configuration and build trainer, task and data.
+
+    Args:
+        args: Command-line arguments.
+        command: "fit", "validate" or "test".
+        callbacks: Callbacks of the Trainer beside those of the configuration.
+
+    Raises:
+        InputError: A key, value or file is wrong; the message is the parser's, on one line.
+    """
+    try:
+        return TrainingCLI(args, command, callbacks)
+    except InputError:
+        raise
+    except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
+        raise InputError(f"{_broken_config(args)}{one_line(error)}") from None
+
+
+def as_arguments(configs: Sequence[Path], values: dict[str, Any]) -> list[str]:
+    """Command-line arguments of ``fit``: configuration files, then dotted keys with their values."""
+    given = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    return [argument for path in configs for argument in ("--config", str(path))] + given
+
+
+def read_dataclass(
+    path: Path, kind: type[_Dataclass], look: Callable[[ArgumentParser, Namespace], None] = lambda parser, parsed: None
+) -> _Dataclass:
+    """Read a YAML file whose keys are the fields of a dataclass.
+
+    Args:
+        path: The file.
+        kind: The dataclass.
+        look: Called before anything is built with the parser and what it has read; may raise ``ValueError``.
+
+    Raises:
+        InputError: A key is unknown, or a value is wrong.
+    """
+    parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
+    parser.add_class_arguments(kind, nested_key=None)
+    try:
+        parsed = parser.parse_path(str(path))
+        look(parser, parsed)
+        built = parser.instantiate(parsed)
+        return kind(**{name: getattr(built, name) for name in kind.__dataclass_fields__})  # pyright: ignore
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: {one_line(error)}") from None
+
+
+def _broken_config(args: list[str]) -> str:
+    """The first configuration file that is no YAML mapping, to begin a message with; the parser does not name it."""
+    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    scan.add_argument("-c", "--config", action="append", default=[])
+    try:
+        files = scan.parse_known_args(args)[0].config
+    except (ArgumentError, argparse.ArgumentError):
+        return ""
+    for file in files:
+        try:
+            broken = not isinstance(yaml.safe_load(Path(file).read_text()), dict)
+        except OSError:
+            continue
+        except (ValueError, yaml.YAMLError):
+            broken = True
+        if broken:
+            return f"{file}: "
+    return ""
