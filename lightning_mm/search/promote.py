@@ -12,6 +12,7 @@ from lightning_mm.reporting.run import without_seed
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.runs import require_writable, write_text_atomically
 
+HAND_DESIGNED = Path("experiments/proposed.yaml")
 _SEEDS = (0, 1, 2)
 
 
@@ -39,10 +40,12 @@ def promote(directory: Path, trial: str | None = None, output: Path | None = Non
     require_writable(path, "output")
     write_text_atomically(path, _text(sweep, model, path.stem))
     print(f"wrote {path}: {model.label}, {_figures(model)}")
-    print("train it at full length, once per seed:")
-    for seed in _SEEDS:
-        more = f"--seed_everything {seed} --data.seed {seed} --run.dir runs/full/{path.stem}-seed{seed}"
-        print(f'  make train CONFIG={path} ARGS="{more}"')
+    print("train it and the hand-designed model at full length, once per seed, and compare them:")
+    for config in (path, HAND_DESIGNED):
+        for seed in _SEEDS:
+            more = f"--seed_everything {seed} --data.seed {seed} --run.dir runs/full/{config.stem}-seed{seed}"
+            print(f'  make train CONFIG={config} ARGS="{more}"')
+    print("  lightning-mm report runs/full --compare true")
     return path
 
 
@@ -73,10 +76,11 @@ def _text(sweep: Sweep, model: Model, name: str) -> str:
             tree = tree.setdefault(part, {})
         tree[last] = value
     config["run"] = {"dir": f"runs/{name}"}
-    device, seeds = results.hardware["device"], ", ".join(map(str, model.seeds))
+    device = results.hardware["device"]
+    seeds = f"seed{'s' if len(model.seeds) > 1 else ''} {', '.join(map(str, model.seeds))}"
     lines = [
         f"Found by the sweep '{sweep.name}' as {model.label}: {_figures(model)}, after",
-        f"{budget['samples']:,} samples of {budget['crop']} px, {budget['precision']}, seeds {seeds}, on "
+        f"{budget['samples']:,} samples of {budget['crop']} px, {budget['precision']}, {seeds}, on "
         f"{results.hardware['processor'] if device == 'cpu' else device}.",
         "As the other files here it is merged into base.yaml; the budget of the sweep is not part of it.",
     ]

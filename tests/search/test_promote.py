@@ -57,6 +57,8 @@ def test_the_best_that_dominates_the_hand_designed_model(found, tmp_path, monkey
     said = capsys.readouterr().out
     assert said.count("make train CONFIG=experiments/study-0001.yaml") == 3
     assert "--seed_everything 2 --data.seed 2 --run.dir runs/full/study-0001-seed2" in said
+    assert said.count("make train CONFIG=experiments/proposed.yaml") == 3
+    assert said.rstrip().endswith("lightning-mm report runs/full --compare true")
 
 
 @pytest.mark.parametrize("name", ["0", "0000", "trial 0000"])
