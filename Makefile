@@ -65,8 +65,8 @@ magnify: $(STAMP) ## Magnify a clip (IN=clip.mp4 OUT=out.mp4 ALPHA=10 WEIGHTS=pr
 weights: $(STAMP) ## Train the weights that ship, or train them further (PHOTOS=folder VAL_PHOTOS=folder ARGS=)
 	$(BIN)/lightning-mm release $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(VAL_PHOTOS),--val_photos $(VAL_PHOTOS)) $(ARGS)
 
-report: $(STAMP) ## Write the report of a directory of runs again (DIR=runs/smoke)
-	$(BIN)/lightning-mm report $(DIR)
+report: $(STAMP) ## Write the report of a directory of runs (DIR=runs/smoke ARGS=)
+	$(BIN)/lightning-mm report $(DIR) $(ARGS)
 
 dashboard: $(STAMP) ## Browse a sweep with optuna-dashboard (DIR=runs/smoke STORAGE=sqlite:///runs/smoke/study.db ARGS=)
 	$(BIN)/optuna-dashboard '$(patsubst postgresql://%,postgresql+psycopg://%,$(STORAGE))' $(ARGS)

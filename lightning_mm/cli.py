@@ -194,7 +194,7 @@ def _call(function: Callable, name: str, args: list[str]) -> object:
 
     parser = ArgumentParser(
         prog=f"lightning-mm {name}",
-        description=(function.__doc__ or "").split("\n\n")[0],
+        description=(function.__doc__ or "").split("Args:")[0],
         allow_abbrev=False,
         exit_on_error=False,
     )

@@ -33,8 +33,9 @@ def sweep(
 ) -> Path:
     """Search architectures: train the reference models and variants, and trials until the target number is reached.
 
-    Running it again continues, or does nothing when the target is reached. Ctrl-C stops at once; the models under way
-    go on from their last checkpoints next time.
+    'lightning-mm sweep worker' joins a sweep, 'lightning-mm sweep promote' takes a model out of one. Running it
+    again continues, or does nothing when the target is reached. Ctrl-C stops at once; the models under way go on from
+    their last checkpoints next time.
 
     Args:
         spec: A YAML file of sweeps/, such as sweeps/smoke.yaml.
