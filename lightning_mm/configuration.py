@@ -17,7 +17,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks
 from lightning_mm.data.datamodule import PairDataModule
-from lightning_mm.distributed import limit_waiting
+from lightning_mm.distributed import ShortWaits, allow_setup, check_launcher
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.recording import RunOptions, build_loggers
 from lightning_mm.tasks.magnify import MagnifyTask
@@ -25,6 +25,7 @@ from lightning_mm.weights import read_magnifier
 from lightning_mm.weights.loading import ACCEPTED
 
 DEFAULT_WEIGHTS = "proposed"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _Dataclass = TypeVar("_Dataclass")
 
 
@@ -68,7 +69,10 @@ class TrainingCLI(LightningCLI):
             parser.add_argument("--weights", type=str, default=DEFAULT_WEIGHTS, help=about)
 
     def before_instantiate_classes(self) -> None:
-        """Take the architecture from the weights that are measured, whatever the configuration says."""
+        """Take the seed of the samples from the training's, and the architecture from the weights that are measured."""
+        if self.config.data.seed is None:
+            seed = self.config.seed_everything
+            self.config.data.seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
         if self.command != "fit":
             arch, self.weights = read_magnifier(self.config.weights)
             for name in arch.to_dict():
@@ -89,10 +93,15 @@ class TrainingCLI(LightningCLI):
         for key, other in instead.items():
             if own[key] not in (None, -1):
                 raise InputError(f"trainer.{key} = {own[key]}: not used here; use {other}")
+        for key in ("limit_val_batches", "limit_test_batches"):
+            if own[key] not in (None, 1.0):
+                raise InputError(f"trainer.{key} = {own[key]}: not used here; use --data.val_pairs")
+        if own["fast_dev_run"]:
+            raise InputError(f"trainer.fast_dev_run = {own['fast_dev_run']}: not used here; use {epochs}")
         callbacks = own["callbacks"] or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
         self.stopwatch = Stopwatch()
-        callbacks = [*callbacks, *self.more_callbacks, self.stopwatch]
+        callbacks = [*callbacks, *self.more_callbacks, self.stopwatch, ShortWaits()]
         callbacks += standard_callbacks(self.options.dir, self.options.ema_decay)
         trainer = super().instantiate_trainer(
             callbacks=callbacks,
@@ -101,7 +110,10 @@ class TrainingCLI(LightningCLI):
             plugins=[*(own["plugins"] or []), AtomicCheckpointIO()],
             **kwargs,
         )
-        limit_waiting(trainer)
+        if trainer.precision not in PRECISIONS:
+            raise InputError(f"trainer.precision = {trainer.precision}: must be one of {', '.join(PRECISIONS)}")
+        check_launcher(trainer)
+        allow_setup(trainer)
         return trainer
 
     def plain_config(self) -> dict[str, Any]:

@@ -16,10 +16,13 @@ from types import FrameType
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from lightning_mm.errors import Interrupted
+from lightning_mm.errors import InputError, Interrupted, one_line
 
+SETUP_TIMEOUT = timedelta(minutes=30)
 # How long a rank waits for the others; torch's own 10 (NCCL) and 30 minutes (gloo) are long for a rank that is gone.
 COLLECTIVE_TIMEOUT = timedelta(seconds=120)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -30,10 +33,42 @@ def processes(trainer: L.Trainer) -> int:
     return trainer.num_devices * trainer.num_nodes
 
 
-def limit_waiting(trainer: L.Trainer) -> None:
-    """Let no rank wait for the others longer than ``COLLECTIVE_TIMEOUT``, whichever way DDP was asked for."""
+def allow_setup(trainer: L.Trainer) -> None:
+    """Let ranks wait for one another while textures and data sets are being read, whichever way DDP was asked for."""
     if isinstance(trainer.strategy, DDPStrategy):
-        trainer.strategy._timeout = COLLECTIVE_TIMEOUT
+        trainer.strategy._timeout = SETUP_TIMEOUT
+
+
+class ShortWaits(Callback):
+    """Lets no rank wait for the others longer than ``COLLECTIVE_TIMEOUT`` once training has begun."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Shorten the time that the group of processes allows."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.distributed_c10d._set_pg_timeout(COLLECTIVE_TIMEOUT)
+
+
+def check_launcher(trainer: L.Trainer) -> None:
+    """Refuse what was not started as one training of as many processes as the configuration says.
+
+    Raises:
+        InputError: The strategy starts processes in a way that is not supported, or torchrun or SLURM has started
+            another number of processes.
+    """
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise InputError("trainer.strategy: processes that are forked or spawned are not supported; use ddp")
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    try:
+        if environment is not None:
+            environment.validate_settings(num_devices=trainer.num_devices, num_nodes=trainer.num_nodes)
+    except ValueError as error:
+        raise InputError(f"trainer.devices, trainer.num_nodes: {one_line(error)}") from None
+    started = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else None
+    if started not in (None, processes(trainer)):
+        raise InputError(
+            f"torchrun has started {started} processes, the configuration makes {processes(trainer)}: "
+            "trainer.devices (per node) and trainer.num_nodes must say as many, with trainer.strategy ddp"
+        )
 
 
 class Interruptible:

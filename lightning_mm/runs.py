@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import subprocess
+import uuid
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -88,18 +89,23 @@ class Results:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; a run writes it when it finishes") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         except ValueError as error:
             raise InputError(f"{path}: not valid JSON ({error})") from None
-        known = {f.name for f in fields(cls)}
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA or set(data) != known:
+        known = {f.name: str(f.type) for f in fields(cls)}
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA or set(data) != known.keys():
             raise InputError(f"{path}: not a results file of schema {SCHEMA}")
+        for name, kind in known.items():
+            if kind.startswith("dict") and not isinstance(data[name], dict):
+                raise InputError(f"{path}: {name} is {data[name]!r}, must be an object")
         return cls(**data)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a crash, sees the old or the new content and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)

@@ -149,10 +149,13 @@ def evaluate(
 
 def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str, overrides: dict[str, Any]) -> Results:
     task, data, trainer = cli.model, cli.datamodule, cli.trainer
+    # Behind each of its loops Lightning moves the model to the processor; what follows runs where it was trained.
+    task.to(trainer.strategy.root_device)
     values = {name.removeprefix("test/"): float(value) for name, value in measured.items()}
     names = ("ssim", "psnr", "lpips")
     device = trainer.strategy.root_device
-    samples = trainer.global_step * data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+    batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # of a run that continued, those before too
+    samples = batches * data.batch_size * trainer.world_size
     return Results(
         name=cli.options.dir.name,
         role=role,

@@ -13,8 +13,15 @@ import lightning as L
 import pytest
 from torch.distributed import DistNetworkError
 
-from lightning_mm.distributed import COLLECTIVE_TIMEOUT, Interruptible, limit_waiting, processes
-from lightning_mm.errors import Interrupted
+from lightning_mm.distributed import (
+    COLLECTIVE_TIMEOUT,
+    SETUP_TIMEOUT,
+    Interruptible,
+    allow_setup,
+    check_launcher,
+    processes,
+)
+from lightning_mm.errors import InputError, Interrupted
 
 
 def trainer_of(**options):
@@ -129,10 +136,10 @@ def test_a_rank_that_was_started_by_the_main_process_leaves_signals_to_it_and_en
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "auto", "ddp_find_unused_parameters_true"])
-def test_no_strategy_of_several_processes_waits_for_long(strategy):
+def test_every_strategy_of_several_processes_waits_for_setup_and_then_not_for_long(strategy):
     trainer = trainer_of(devices=2, strategy=strategy)
-    limit_waiting(trainer)
-    assert trainer.strategy._timeout == COLLECTIVE_TIMEOUT
+    allow_setup(trainer)
+    assert trainer.strategy._timeout == SETUP_TIMEOUT
     assert 60 <= COLLECTIVE_TIMEOUT.total_seconds() <= 120
     assert processes(trainer) == 2
 
@@ -140,3 +147,20 @@ def test_no_strategy_of_several_processes_waits_for_long(strategy):
 def test_processes_are_those_of_all_nodes():
     assert processes(trainer_of(devices=2, num_nodes=3, strategy="ddp")) == 6
     assert processes(trainer_of()) == 1
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook"])
+def test_forked_and_spawned_processes_are_refused(strategy):
+    with pytest.raises(InputError, match=r"trainer.strategy: .* use ddp"):
+        check_launcher(trainer_of(devices=2, strategy=strategy))
+
+
+@pytest.mark.parametrize(("started", "devices", "nodes"), [(2, 1, 1), (2, 4, 1), (4, 2, 1)])
+def test_as_many_processes_as_torchrun_has_started(monkeypatch, started, devices, nodes):
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", started), ("RANK", 0), ("LOCAL_RANK", 0)):
+        monkeypatch.setenv(name, str(value))
+    strategy = "ddp" if devices > 1 else "auto"
+    with pytest.raises(InputError, match=f"torchrun has started {started} processes|trainer.devices"):
+        check_launcher(trainer_of(devices=devices, num_nodes=nodes, strategy=strategy))
+    monkeypatch.setenv("WORLD_SIZE", str(devices * nodes))
+    check_launcher(trainer_of(devices=devices, num_nodes=nodes, strategy=strategy))

@@ -35,7 +35,8 @@ class PairDataModule(L.LightningDataModule):
         size: Side of the square training frames in pixels.
         batch_size: Pairs per step and device.
         epoch_samples: Pairs per epoch; validation and checkpoints come at an epoch's end.
-        seed: Seed of the training pairs. Validation pairs do not depend on it.
+        seed: Seed of the training pairs; that of the training (``seed_everything``), or 0, when left out. Validation
+            pairs do not depend on it.
         scenes: Ranges that scenes are drawn from.
         textures: Procedural textures to draw layers from; 0 for photos alone.
         texture_size: Their side in texels, two per pixel.
@@ -59,7 +60,7 @@ class PairDataModule(L.LightningDataModule):
         size: int = 384,
         batch_size: int = 4,
         epoch_samples: int = 10_000,
-        seed: int = 0,
+        seed: int | None = None,
         scenes: SceneConfig = SceneConfig(),  # noqa: B008  (frozen)
         textures: int = 64,
         texture_size: int = 1024,
@@ -85,7 +86,7 @@ class PairDataModule(L.LightningDataModule):
             raise ValueError(f"data.val_size = {val_size}: must be >= {SSIM_MIN_SIZE}, the window of SSIM")
         if not 0.0 <= shot_noise < 10.0:
             raise ValueError(f"data.shot_noise = {shot_noise}: must be in [0, 10)")
-        self.size, self.batch_size, self.epoch_samples, self.seed = size, batch_size, epoch_samples, seed
+        self.size, self.batch_size, self.epoch_samples, self.seed = size, batch_size, epoch_samples, seed or 0
         self.scenes, self.textures, self.texture_size, self.shot_noise = scenes, textures, texture_size, shot_noise
         self.photos, self.val_photos, self.oh2018 = photos, val_photos, oh2018
         self.echo, self.val_scenes = echo, val_scenes

@@ -96,7 +96,7 @@ def comparison_figure(comparisons: Sequence[Comparison]) -> go.Figure | None:
             bars = {"error_x": {"array": half, "thickness": 2, "width": 6, "color": INK}}
         figure.add_scatter(
             x=[d.value for _, d in rows], y=[escape(label, quote=False) for label, _ in rows],
-            mode="markers", name=name,
+            mode="markers", name=name, showlegend=True,
             marker={"symbol": symbol, "size": 10, "color": BLUE if with_interval else MUTED, "line": {"width": 1.5}},
             hoverinfo="text", hovertext=[f"{escape(label, quote=False)}: {d.value:+.4f}" for label, d in rows], **bars,
         )  # fmt: skip

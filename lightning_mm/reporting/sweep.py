@@ -190,7 +190,8 @@ class Sweep:
         return list(found.values())
 
     def seconds_outside_training(self) -> list[float]:
-        """For each model that the search recorded as complete, its time less training with validation, all seeds."""
+        """For each model that was completed in one attempt, its time less training with validation of all seeds."""
+        attempts = Counter(record.run for record in self.records)
         training: dict[str, list[float | None]] = {}
         for run in self.runs:
             where = without_seed(run.path.relative_to(self.directory).as_posix(), run.seed)
@@ -198,7 +199,9 @@ class Sweep:
         found = []
         for record in self.records:
             parts = training.get(record.run or "", [])
-            if record.is_complete and record.seconds is not None and parts and None not in parts:
+            # Of one that went on after an interruption, the training of all attempts is known but not their times.
+            once = attempts[record.run] == 1
+            if once and record.is_complete and record.seconds is not None and parts and None not in parts:
                 found.append(record.seconds - sum(part for part in parts if part is not None))
         return found
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lightning_mm.errors import InputError
 from lightning_mm.runs import require_writable
-from lightning_mm.search.launch import Launcher, default_workers, worker_command
+from lightning_mm.search.launch import Launcher, default_workers, gpus, worker_command
 from lightning_mm.search.objective import Objective
 from lightning_mm.search.reading import check, read_spec
 from lightning_mm.search.storage import normalised, open_storage
@@ -60,8 +60,8 @@ def sweep(
     require_writable(directory, "dir", folder=True)
     check(found, directory / "check")
     number = workers or default_workers()
-    if number > 1 and "latency" in found.objectives and not _has_gpus():
-        raise InputError(f"workers = {number}: they disturb each other's latency on one processor; use 1, or GPUs")
+    if "latency" in found.objectives and number > (most := max(1, len(gpus()))):
+        raise InputError(f"workers = {number}: they would disturb each other's latency; at most {most} here")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,7 +72,7 @@ def sweep(
             Worker(study, Objective(found, directory, _wandb_mode(wandb)), say).run(progress)
         else:
             more = ["--wandb", _wandb_mode(wandb)]
-            Launcher(study, worker_command(url, found.name, str(directory), more), number, say).run(progress)
+            Launcher(study, worker_command(found.name, str(directory), more), number, say).run(progress)
     return directory
 
 
@@ -126,9 +126,3 @@ def _wandb_mode(given: Wandb | None) -> Wandb:
         return given
     modes: dict[str, Wandb] = {"online": "online", "disabled": "off"}
     return modes.get(os.environ.get("WANDB_MODE", ""), "offline")
-
-
-def _has_gpus() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -70,11 +71,12 @@ def _shown(who: str | None) -> str:
 
 
 def _machine() -> str:
-    try:
-        space = os.stat("/proc/self/ns/pid").st_ino  # containers of one machine can have one host name
+    try:  # machines can have one host name, and so can the containers of a machine
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            own = f"{file.read().strip()[:8]}-{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
-        space = 0
-    return f"{socket.gethostname()}/{space}"
+        own = str(uuid.getnode())
+    return f"{socket.gethostname()}/{own}"
 
 
 def _started(pid: int) -> str:

@@ -22,7 +22,7 @@ _BAD_INPUT, _INTERRUPTED = 2, 75
 
 def default_workers() -> int:
     """One per GPU that this process may use; one on a machine without."""
-    return max(1, len(_gpus()))
+    return max(1, len(gpus()))
 
 
 def worker_environment(number: int, workers: int) -> dict[str, str]:
@@ -33,8 +33,8 @@ def worker_environment(number: int, workers: int) -> dict[str, str]:
         workers: Number of workers.
     """
     environment = {**os.environ, LAUNCHER: str(os.getpid())}
-    if gpus := _gpus():
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    if devices := gpus():
+        environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
     elif "OMP_NUM_THREADS" not in os.environ and workers > 1:
         environment["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // workers))
     return environment
@@ -109,7 +109,8 @@ class Launcher:
 
     def _start(self, number: int) -> subprocess.Popen:
         # Of its own session: Ctrl-C reaches the launcher alone, which passes it on once.
-        environment = worker_environment(number, self.workers)
+        # The address by the environment: command lines can be read by every user of the machine, passwords included.
+        environment = {**worker_environment(number, self.workers), "OPTUNA_STORAGE": self.sweep.storage.url}
         process = subprocess.Popen(
             self.command,
             env=environment,
@@ -129,9 +130,9 @@ class Launcher:
                 self.announce(line.rstrip())
 
 
-def worker_command(storage: str, study: str, directory: str, more: Sequence[str] = ()) -> list[str]:
+def worker_command(study: str, directory: str, more: Sequence[str] = ()) -> list[str]:
     """Command line of a worker, run by this interpreter."""
-    options = ["--storage", storage, "--study", study, "--dir", directory, *more]
+    options = ["--study", study, "--dir", directory, *more]
     return [sys.executable, "-m", "lightning_mm", "sweep", "worker", *options]
 
 
@@ -148,10 +149,11 @@ def _stop(processes: Iterable[subprocess.Popen]) -> None:
             process.wait()
 
 
-def _gpus() -> list[str]:
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return [name for name in chosen.split(",") if name.strip()]
+        return [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

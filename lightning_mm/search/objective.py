@@ -19,13 +19,16 @@ from lightning_mm.cost import cost
 from lightning_mm.errors import TrainingDivergedError, first_line
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import Results
-from lightning_mm.search.reading import architecture
+from lightning_mm.search.reading import ARCH, architecture
 from lightning_mm.search.slots import Slot
 from lightning_mm.search.spec import SweepSpec
 from lightning_mm.training import fit
 
+PRUNED = "pruned"
+"""Attribute of a trial that the pruner has ended, with the reason."""
+
 _QUIET = {"trainer.enable_progress_bar": False}
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 class TakenOverError(RuntimeError):
@@ -82,6 +85,8 @@ class Objective:
         refused = self._refuse(slot, trial, values) if searched else None
         if refused is not None and slot.role == "trial":
             return Outcome(TrialState.PRUNED, reason=refused, infeasible=True, note=refused)
+        if (pruned := trial.user_attrs.get(PRUNED)) is not None:
+            return Outcome(TrialState.PRUNED, reason=pruned, note=f"pruned {pruned}")
         overrides = self.spec.overrides(slot, values)
         found: list[Results] = []
         try:
@@ -109,6 +114,8 @@ class Objective:
         self._base = base
         try:
             report = cost(architecture(base, values))
+            if any(not key.startswith(ARCH) for key in values):
+                build(self.spec.arguments(self.directory, values)).datamodule.epoch_sampler(0, 1)
         except ValueError as error:
             _constrain(trial, "buildable", 1.0)
             return f"cannot be built: {first_line(error)}"
@@ -163,7 +170,10 @@ class _TrialCallback(Callback):
         if epoch not in self.trial.storage.get_trial(self.trial._trial_id).intermediate_values:
             self.trial.report(ssim, epoch)
         if self.trial.should_prune():
-            raise optuna.TrialPruned(f"after epoch {epoch} of {trainer.max_epochs} with SSIM {ssim:.4f}")
+            text = f"after epoch {epoch} of {trainer.max_epochs} with SSIM {ssim:.4f}"
+            # Kept, for the case that this process dies now: the pruner has counted the trial and would let it go on.
+            self.trial.set_user_attr(PRUNED, text)
+            raise optuna.TrialPruned(text)
 
 
 def _constrain(trial: Trial, name: str, value: float) -> None:

@@ -88,10 +88,10 @@ def check(spec: SweepSpec, directory: Path) -> None:
     """
     first = member(spec)
     for name in spec.references:
-        build(spec.arguments(directory, {}, name))
+        _check_data(build(spec.arguments(directory, {}, name)))
     for name, keys in spec.variants.items():
         try:
-            build(spec.arguments(directory, keys))
+            _check_data(build(spec.arguments(directory, keys)))
         except InputError as error:
             raise InputError(f"variant '{name}': {error}") from None
     for key, distribution in spec.space.items():
@@ -101,6 +101,7 @@ def check(spec: SweepSpec, directory: Path) -> None:
             except InputError as error:
                 raise InputError(f"space {key} = {value!r}: {error}") from None
     plain = build(spec.arguments(directory, first))
+    _check_data(plain)
     if spec.pruning is not None and spec.pruning.min_resource >= (epochs := plain.trainer.max_epochs or 0):
         raise InputError(
             f"pruning.min_resource = {spec.pruning.min_resource}: must be < trainer.max_epochs = {epochs}, or "
@@ -157,6 +158,15 @@ def slots(spec: SweepSpec, directory: Path) -> tuple[list[Slot], list[Slot]]:
 def member(spec: SweepSpec) -> dict[str, Any]:
     """Some member of the space."""
     return {key: _ends(distribution)[0] for key, distribution in spec.space.items()}
+
+
+def _check_data(cli: TrainingCLI) -> None:
+    """Find folders that are missing and epochs that are too short, without making textures."""
+    for key in ("photos", "val_photos", "oh2018"):
+        folder = getattr(cli.datamodule, key)
+        if folder is not None and not Path(folder).is_dir():
+            raise InputError(f"data.{key} = {folder}: no such folder")
+    cli.datamodule.epoch_sampler(0, 1)
 
 
 def _check_constraints(spec: SweepSpec, plain: TrainingCLI) -> None:

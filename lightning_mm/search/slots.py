@@ -27,6 +27,7 @@ MAX_ATTEMPTS = 3
 WINDOW = 16
 """Trials that wait at the same time."""
 
+_KEPT = ("slot", "role", "run", "pruned")  # attributes that another attempt has, too
 _LIVE = (TrialState.WAITING, TrialState.RUNNING)
 
 
@@ -102,7 +103,8 @@ class Board:
             for slot in self.missing()[: WINDOW - waiting]:
                 attempts = [t for t in self.trials() if t.user_attrs.get("slot") == slot.key]
                 if attempts and "infeasible" not in attempts[-1].user_attrs:
-                    self._queue_again(attempts[-1])  # somebody died between ending it and queueing it again
+                    drawn = [trial for trial in attempts if trial.params and "infeasible" not in trial.user_attrs]
+                    self._queue_again((drawn or attempts)[-1])  # somebody died between ending it and queueing it again
                 else:
                     self.study.enqueue_trial(slot.params, user_attrs=_attributes(slot))
 
@@ -149,9 +151,18 @@ class Board:
 
     def reject(self, slot: Slot, trial: Trial, reason: str) -> None:
         """End a trial whose values are not admitted, and queue another one for its slot."""
-        trial.set_user_attr("infeasible", True)
-        self.finish(trial, TrialState.PRUNED, None, reason)
-        self.study.enqueue_trial(slot.params, user_attrs=_attributes(slot))
+        with self.storage.exclusively(self.study.study_name):
+            trial.set_user_attr("infeasible", True)
+            self.finish(trial, TrialState.PRUNED, None, reason)
+            self.study.enqueue_trial(slot.params, user_attrs=_attributes(slot))
+
+    def drop_leftovers(self) -> None:
+        """End the waiting trials of slots that have ended: a database that went away can leave one queued twice."""
+        with self.storage.exclusively(self.study.study_name):
+            for trial in self.trials():
+                ended = self.outcomes().get(trial.user_attrs.get("slot", ""))
+                if trial.state == TrialState.WAITING and ended is not None:
+                    self._end_again(trial, f"queued twice, see trial {ended.number}")
 
     def give_back(self, trial: Trial, reason: str, counts: bool = False) -> None:
         """End a trial that is no fault of its own and queue it again.
@@ -192,9 +203,10 @@ class Board:
         if counts and attempt >= MAX_ATTEMPTS:
             ended = self._end(trial, {"reason": f"given up after {attempt} attempts; at last {reason}"})
             return "given up" if ended else None
-        if not self._end_again(trial, reason):
-            return None
-        self._queue_again(trial, attempt + counts)
+        with self.storage.exclusively(self.study.study_name):
+            if not self._end_again(trial, reason):
+                return None
+            self._queue_again(trial, attempt + counts)
         return "queued again"
 
     def _end_again(self, trial: FrozenTrial, reason: str) -> bool:
@@ -210,14 +222,13 @@ class Board:
 
     def _queue_again(self, trial: FrozenTrial, attempt: int | None = None) -> None:
         trial = self.storage.get_trial(trial._trial_id)
-        slot = self.slots[trial.user_attrs["slot"]]
         attempt = trial.user_attrs.get("attempt", 1) if attempt is None else attempt
         self.study.add_trial(
             optuna.create_trial(
                 state=TrialState.WAITING,
                 params=trial.params,
                 distributions=trial.distributions,
-                user_attrs={**_attributes(slot), "attempt": attempt},
+                user_attrs={k: trial.user_attrs[k] for k in _KEPT if k in trial.user_attrs} | {"attempt": attempt},
                 system_attrs=trial.system_attrs,
                 intermediate_values=trial.intermediate_values,
             )

@@ -21,6 +21,9 @@ from lightning_mm.runs import fingerprint
 from lightning_mm.search.slots import Slot
 
 PREFIXES = ("model.", "data.", "trainer.", "run.ema_decay")
+NAMED = "-named"
+"""Ending of the study of models that are no members of the space: variants, and references that differ in more."""
+
 COSTS = ("flops", "latency")
 """Objectives that are to be low."""
 
@@ -93,8 +96,8 @@ class SweepSpec:
 
     def __post_init__(self) -> None:
         """Refuse what can be seen to be wrong without building a model."""
-        if not self.name or "/" in self.name or self.name.startswith("."):
-            raise ValueError(f"name = {self.name!r}: must be usable as a directory's name")
+        if not self.name or "/" in self.name or self.name.startswith(".") or self.name.endswith(NAMED):
+            raise ValueError(f"name = {self.name!r}: must be usable as a directory's name, and not end in {NAMED}")
         if not self.space and not self.variants:
             raise ValueError("space is empty: must hold at least one dotted key, such as model.arch.decoder_depth")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -108,9 +111,13 @@ class SweepSpec:
         for key in (*self.space, *self.settings, *(key for keys in self.variants.values() for key in keys)):
             if not key.startswith(PREFIXES):
                 raise ValueError(f"{key}: no hyperparameter; keys begin with {', '.join(PREFIXES)}")
-        if self.settings.get("trainer.devices", 1) != 1:
-            advice = "a sweep trains each model on one device; run as many workers as there are devices"
-            raise ValueError(f"trainer.devices = {self.settings['trainer.devices']}: must be 1; {advice}")
+        own = {
+            "trainer.devices": "a sweep trains each model on one device; run as many workers as there are devices",
+            "data.seed": "use seeds",
+        }
+        for keys in (self.space, self.settings, *self.variants.values()):
+            for key in own.keys() & keys.keys():
+                raise ValueError(f"{key} = {keys[key]}: not used here; {own[key]}")
         if twice := self.space.keys() & self.settings.keys():
             raise ValueError(f"{min(twice)}: in both space and settings")
         self._check_objectives()
@@ -125,6 +132,8 @@ class SweepSpec:
                 raise ValueError(f"constraints.{name} = {bound}: must be > 0")
         if self.constraints and not any(key.startswith("model.arch.") for key in self.space):
             raise ValueError("constraints: no key of the space changes the architecture")
+        if self.constraints and self.sampler == "nsga2":
+            raise ValueError("sampler = nsga2: does not see what misses the constraints; use tpe or random")
         if self.pruning is not None and len(self.objectives) > 1:
             raise ValueError("pruning: needs objectives: [ssim]; Optuna prunes studies of one objective only")
 

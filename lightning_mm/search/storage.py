@@ -28,6 +28,17 @@ PATIENCE_S = 900.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 10.0
 _LOCK_TIMEOUT_S = 60
 _OPENING_ATTEMPTS = 5
+_POSTGRES: dict[str, Any] = {
+    "pool_pre_ping": True,
+    "pool_size": 1,  # of each worker: servers allow 100 connections unless told otherwise
+    "max_overflow": 4,
+    "connect_args": {
+        # Of a machine that has lost power nothing comes, not even an end.
+        **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
+        **{"tcp_user_timeout": 60_000},
+        "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
+    },
+}
 
 
 class PatientStorage(RDBStorage):
@@ -35,7 +46,7 @@ class PatientStorage(RDBStorage):
 
     Args:
         url: Database URL, as of ``normalised``.
-        patience: Seconds to wait for the database at most, each time.
+        patience: Seconds to wait for the database at most, each time; can be changed later.
         announce: Called with a line of text when waiting begins and ends.
 
     Raises:
@@ -45,11 +56,10 @@ class PatientStorage(RDBStorage):
     def __init__(
         self, url: str, patience: float = PATIENCE_S, announce: Callable[[str], None] = lambda line: None
     ) -> None:
-        self._patience, self._say = patience, announce
+        self.patience, self._say = patience, announce
         self._inside = threading.local()
         sqlite = url.startswith("sqlite")
-        options = {"timeout": _LOCK_TIMEOUT_S} if sqlite else {"connect_timeout": 10}
-        super().__init__(url, engine_kwargs={"connect_args": options, "pool_pre_ping": not sqlite})
+        super().__init__(url, engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}} if sqlite else _POSTGRES)
         if sqlite:
             _lock_at_begin(self.engine)
         for name in dir(RDBStorage):
@@ -116,14 +126,15 @@ class PatientStorage(RDBStorage):
                 if not _is_outage(error):
                     raise
                 waited = time.monotonic() - start
-                if waited > self._patience:
+                if waited > self.patience:
+                    self.patience = 0.0  # what follows does not wait all over again
                     raise Interrupted(
                         f"{hide_password(self.url)}: not reached for {waited:.0f} s ({_cause(error)}); run the same "
                         "command again to continue"
                     ) from None
                 if wait == _FIRST_WAIT_S * 8:
                     self._say(f"{hide_password(self.url)} does not answer ({_cause(error)}); waiting for it")
-                time.sleep(wait)
+                time.sleep(min(wait, max(0.0, self.patience - waited)))
                 wait = min(2 * wait, _LONGEST_WAIT_S)
             else:
                 if wait > _FIRST_WAIT_S * 8:
@@ -172,11 +183,13 @@ def normalised(url: str) -> str:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise InputError(f"storage {url!r}: must be a URL such as sqlite:///study.db or postgresql://host/db") from None
     kind = parsed.get_backend_name()
     if kind not in ("sqlite", "postgresql"):
         raise InputError(f"storage {hide_password(url)}: not a usable study storage; must be sqlite or postgresql")
+    if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise InputError(f"storage {url}: must name a file, such as sqlite:///study.db; workers share no memory")
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return parsed.render_as_string(hide_password=False)
@@ -211,6 +224,8 @@ def _is_outage(error: BaseException) -> bool:
         return False
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     lost = isinstance(cause, DBAPIError) and cause.connection_invalidated
+    if "sqlite3" in type(getattr(cause, "orig", None)).__module__:
+        return "locked" in str(cause)  # the disk being full, say, does not pass by waiting
     # The last is what goes on behind a lost connection in Optuna's own second attempts at queueing a trial.
     return lost or isinstance(cause, OperationalError | InterfaceError | PendingRollbackError)
 

@@ -12,11 +12,8 @@ from lightning_mm.errors import InputError
 from lightning_mm.runs import fingerprint, require_writable
 from lightning_mm.search.reading import from_stored_form, slots, stored_form
 from lightning_mm.search.slots import Board, Slot
-from lightning_mm.search.spec import SweepSpec
+from lightning_mm.search.spec import NAMED, SweepSpec
 from lightning_mm.search.storage import PatientStorage, hide_password
-
-NAMED = "-named"
-"""Ending of the study of models that are no members of the space: variants, and references that differ in more."""
 
 _METRIC_NAMES = {"ssim": "SSIM", "flops": "paper GFLOPs", "latency": "ms per frame"}
 
@@ -146,13 +143,21 @@ def _samplers(spec: SweepSpec) -> Callable[[int], optuna.samplers.BaseSampler]:
     def sampler(number: int) -> optuna.samplers.BaseSampler:
         seed = int(fingerprint([spec.seed, number])[:8], 16)
         if spec.sampler == "nsga2":
-            return optuna.samplers.NSGAIISampler(seed=seed)
+            # Optuna's own 50 would make nearly all of a study of 60 trials its random first generation.
+            return optuna.samplers.NSGAIISampler(population_size=max(8, spec.target // 6), seed=seed)
         return optuna.samplers.TPESampler(seed=seed) if spec.sampler == "tpe" else optuna.samplers.RandomSampler(seed)
 
     return sampler
 
 
 def with_target(spec: SweepSpec, trials: int | None, settings: dict[str, Any] | None) -> SweepSpec:
-    """A sweep with the number of trials and the settings that the command line gives."""
-    spec = spec if trials is None else replace(spec, trials=trials)
-    return replace(spec, settings={**spec.settings, **settings}) if settings else spec
+    """A sweep with the number of trials and the settings that the command line gives.
+
+    Raises:
+        InputError: The sweep cannot have them.
+    """
+    try:
+        spec = spec if trials is None else replace(spec, trials=trials)
+        return replace(spec, settings={**spec.settings, **settings}) if settings else spec
+    except ValueError as error:
+        raise InputError(f"on the command line: {error}") from None

@@ -15,7 +15,7 @@ from lightning_mm.search.holder import BEAT_S
 from lightning_mm.search.objective import Outcome, TakenOverError
 from lightning_mm.search.signals import terminable
 from lightning_mm.search.slots import Board, Slot
-from lightning_mm.search.state import write_state
+from lightning_mm.search.state import SWEEP_FILE, write_state
 from lightning_mm.search.study import Sweep
 
 LAUNCHER = "LIGHTNING_MM_LAUNCHER"
@@ -25,6 +25,7 @@ INFEASIBLE_PER_SLOT = 100
 """Proposals per trial to reach that may miss the constraints before a sweep gives up."""
 
 _POLL_S, _STATE_S = 1.0, 5.0
+_HURRY_S = 5.0  # for the database, where somebody waits for this process to end
 
 Train = Callable[[Slot, Trial, Callable[[], bool]], Outcome]
 
@@ -63,6 +64,7 @@ class Worker:
             try:
                 self._run(pulse, progress)
             except KeyboardInterrupt:
+                self.sweep.storage.patience = _HURRY_S
                 raise Interrupted(f"interrupted; {self.advice}") from None
             finally:
                 self._write_state()
@@ -74,6 +76,8 @@ class Worker:
             progress(done := self.sweep.finished(), self.sweep.spec.runs)
             self._write_state(every=_STATE_S)
             if done >= self.sweep.spec.runs:
+                for board in self.sweep.boards:
+                    board.drop_leftovers()
                 return
             self.sweep.fill()
             board, claimed = self._claim()
@@ -94,6 +98,7 @@ class Worker:
             outcome = self.train(slot, trial, pulse.mine)
         except (Interrupted, KeyboardInterrupt) as error:
             reason = str(error).split(";")[0] or "interrupted"
+            self.sweep.storage.patience = _HURRY_S
             board.give_back(trial, reason)
             raise Interrupted(f"{slot.key}: {reason}; {self.advice}") from error
         except InputError as error:
@@ -117,9 +122,13 @@ class Worker:
 
     def _write_state(self, every: float = 0.0) -> None:
         now = time.monotonic()
-        if now - self._state_written >= every:
+        if now - self._state_written < every:
+            return
+        self._state_written = now
+        try:
             write_state(self.sweep)
-            self._state_written = now
+        except (OSError, Interrupted) as error:  # a report less, and nothing lost
+            self.announce(f"{self.sweep.directory / SWEEP_FILE}: not written ({first_line(error)})")
 
     def _give_up_if_hopeless(self, board: Board) -> None:
         found, limit = board.infeasible(), INFEASIBLE_PER_SLOT * max(1, self.sweep.spec.target)
@@ -180,7 +189,8 @@ class _Pulse:
                 if (held := self._held) is not None and not held[0].beat(held[1], number) and self._held is held:
                     self._lost = True
                 lines = self.reap()
-            except Interrupted:
-                return  # the storage is gone for good; the main thread finds out by itself
+            except Exception:
+                self._lost = True  # without signs of life another worker will take the trial
+                return
             with self._lock:
                 self._lines += lines

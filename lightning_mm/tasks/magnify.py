@@ -114,6 +114,10 @@ class MagnifyTask(L.LightningModule):
         """Load the LPIPS network, if it is asked for and can be had."""
         if self.lpips_net != "off" and not self._lpips:
             network, reason = load_lpips(self.lpips_net)
+            if self._trainer is not None and self._trainer.world_size > 1:
+                # Where one process has no network, the others must not wait for its values.
+                everywhere = self._trainer.strategy.reduce_boolean_decision(network is not None)
+                network, reason = (network, reason) if everywhere else (None, reason or "not on every process")
             self._lpips = [network] if network is not None else []
             self.absent = {} if network is not None else {"lpips": reason}
 

@@ -63,6 +63,12 @@ def test_settings_of_the_command_line_prevail(content, write, tmp_path):
         (["--storage", "nosuch"], "storage 'nosuch': must be a URL"),
         (["--dir", "/proc/nowhere"], "dir /proc/nowhere"),
         (["--settings", "{model.arch.decoder_dept: 3}"], "decoder_dept"),
+        (["--settings", "{foo: 1}"], "on the command line: foo: no hyperparameter"),
+        (["--settings", "{data.photos: phtos/}"], "data.photos = phtos: no such folder"),
+        (["--settings", "{data.epoch_samples: 2, data.batch_size: 2, data.echo: 2}"], "data.epoch_samples = 2"),
+        (["--trials", "0"], "on the command line: trials = 0: must be >= 1"),
+        (["--storage", "postgresql://host:abc/db"], "must be a URL"),
+        (["--storage", "sqlite://"], "must name a file"),
         (["--wandb", "sometimes"], "wandb"),
     ],
 )
@@ -73,10 +79,12 @@ def test_wrong_options_are_refused_before_anything_is_written(content, write, tm
 
 
 def test_latency_is_not_measured_by_workers_that_share_a_processor(content, write, monkeypatch, capsys):
-    monkeypatch.setattr("lightning_mm.search.command._has_gpus", lambda: False)
     content["objectives"] = ["ssim", "latency"]
-    assert main(["sweep", str(write(content)), "--workers", "2"]) == 2
-    assert "workers = 2: they disturb each other's latency" in capsys.readouterr().err
+    for devices, workers, most in (("", 2, 1), ("-1", 2, 1), ("0,1", 3, 2)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+        assert main(["sweep", str(write(content)), "--workers", str(workers)]) == 2
+        said = capsys.readouterr().err
+        assert f"workers = {workers}: they would disturb each other's latency; at most {most} here" in said
 
 
 def test_a_worker_needs_a_storage_with_a_sweep(tmp_path, monkeypatch, capsys):

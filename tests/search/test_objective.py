@@ -233,3 +233,32 @@ def test_slots_name_their_directories(open_sweep):
     sweep = open_sweep()
     objective = Objective(sweep.spec, sweep.directory)
     assert objective.run_dir(Slot("reference a", "reference", "a"), 0) == sweep.directory / "references/a"
+
+
+def test_a_trial_that_was_pruned_before_its_process_died_stays_pruned(open_sweep, content, fake_fit):
+    content["settings"] |= {"trainer.max_epochs": 3}
+    sweep = open_sweep(objectives=["ssim"], pruning={"min_resource": 1}, references={})
+    slot, trial = sweep.searched.claim()
+    trial.set_user_attr("pruned", "after epoch 1 of 3 with SSIM 0.1")
+    found = Objective(sweep.spec, sweep.directory)(slot, trial, lambda: True)
+    assert (found.state, found.reason) == (TrialState.PRUNED, "after epoch 1 of 3 with SSIM 0.1")
+    assert fake_fit.calls == []
+
+
+def test_combinations_of_other_keys_are_not_admitted_either(open_sweep, content, fake_fit):
+    batch = {"class_path": "CategoricalDistribution", "init_args": {"choices": [2, 4]}}
+    samples = {"class_path": "CategoricalDistribution", "init_args": {"choices": [4, 3]}}
+    for key in ("data.batch_size", "data.epoch_samples"):
+        del content["settings"][key]
+    sweep = open_sweep(space={"data.batch_size": batch, "data.epoch_samples": samples}, references={}, seed=0)
+    slot, trial = sweep.searched.claim()
+    objective = Objective(sweep.spec, sweep.directory)
+    refused = objective._refuse(slot, trial, {"data.batch_size": 4, "data.epoch_samples": 3})
+    assert refused.startswith("cannot be built: data.epoch_samples = 3")
+    assert objective._refuse(slot, trial, {"data.batch_size": 2, "data.epoch_samples": 3}) is None
+
+
+@pytest.mark.parametrize("text", ["CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"])
+def test_libraries_without_memory_are_recognised(outcome, fake_fit, text):
+    fake_fit.raises = RuntimeError(text)
+    assert outcome().reason.startswith("out of memory: CUDA error")

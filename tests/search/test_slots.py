@@ -102,7 +102,6 @@ def test_few_slots_wait_at_a_time(open_sweep, monkeypatch):
 def test_a_dead_process_s_trial_is_queued_again_with_its_values(board):
     _, trial = board.claim()
     depth = trial.suggest_int("model.arch.decoder_depth", 1, 3)
-    trial.report(0.7, 1) if len(board.study.directions) == 1 else None
     board.storage.set_trial_user_attr(trial._trial_id, "holder", dead_process())
     lines = board.reap()
     assert len(lines) == 1
@@ -209,3 +208,52 @@ def test_optuna_s_front_is_that_of_the_outcomes(board):
         board.finish(board.claim()[1], TrialState.COMPLETE, values, None)
     best = optuna.load_study(study_name="tiny", storage=board.storage).best_trials
     assert sorted(t.number for t in best) == [0, 1]
+
+
+def test_what_was_reported_and_decided_before_a_death_is_kept(open_sweep):
+    board = open_sweep(objectives=["ssim"], references={}).searched
+    _, trial = board.claim()
+    trial.report(0.7, 1)
+    trial.report(0.8, 2)
+    trial.set_user_attr("pruned", "after epoch 2")
+    trial.set_user_attr("reason", "of this attempt alone")
+    board.storage.set_trial_user_attr(trial._trial_id, "holder", dead_process())
+    board.reap()
+    again = board.trials()[-1]
+    assert again.intermediate_values == {1: 0.7, 2: 0.8}
+    assert again.user_attrs["pruned"] == "after epoch 2"
+    assert "reason" not in again.user_attrs
+
+
+def test_a_board_with_a_lower_target_reaps_what_it_would_not_train(open_sweep):
+    more = open_sweep(trials=5).searched
+    taken = {}
+    while (claimed := more.claim()) is not None:
+        taken[claimed[0].key] = claimed[1]
+    more.storage.set_trial_user_attr(taken["trial 0004"]._trial_id, "holder", dead_process())
+    fewer = open_sweep(trials=2).searched
+    assert len(fewer.reap()) == 1
+    assert (more.trials()[-1].user_attrs["slot"], more.trials()[-1].state) == ("trial 0004", TrialState.WAITING)
+
+
+def test_a_slot_is_queued_again_with_the_values_that_somebody_drew(board, monkeypatch):
+    _, trial = board.claim()
+    encoder = trial.suggest_categorical("model.arch.encoder", ["linear", "residual"])
+    board.give_back(trial, "interrupted")
+    blank = {"slot": "trial 0000", "role": "trial", "run": "trials/0000"}
+    board.study.enqueue_trial({}, user_attrs=blank)
+    monkeypatch.setattr(Board, "_queue_again", lambda *_: None)
+    for waiting in [t for t in board.trials() if t.user_attrs["slot"] == "trial 0000" and t.state.name == "WAITING"]:
+        board._end_again(waiting, "lost")
+    monkeypatch.undo()
+    board.fill()
+    assert board.trials()[-1].params == {"model.arch.encoder": encoder}
+
+
+def test_leftovers_of_ended_slots_do_not_wait_for_ever(board):
+    _, trial = board.claim()
+    board.finish(trial, TrialState.COMPLETE, (0.5, 1.0), None)
+    board.study.enqueue_trial({}, user_attrs={"slot": "trial 0000", "role": "trial", "run": "trials/0000"})
+    board.drop_leftovers()
+    assert states(board)[-1] == ("trial 0000", "FAIL", True)
+    assert [state for _, state, _ in states(board)].count("WAITING") == 2  # those that have not ended

@@ -196,6 +196,8 @@ def test_a_variant_that_cannot_be_built_is_named(content, write, tmp_path):
         ({"objectives": ["ssim"], "pruning": {"min_resource": 1, "reduction_factor": 1}}, "reduction_factor = 1"),
         ({"references": {"a/b": "deep.yaml"}}, "reference 'a/b'"),
         ({"sampler": "cmaes"}, "cmaes"),
+        ({"sampler": "nsga2", "constraints": {"flops": 9.0}}, "sampler = nsga2: does not see"),
+        ({"name": "tiny-named"}, "not end in -named"),
     ],
     ids=str,
 )
@@ -204,10 +206,17 @@ def test_wrong_studies_are_refused(content, write, change, message):
         read_spec(write(content | change))
 
 
-def test_more_than_one_device_per_model_is_refused(content, write):
-    content["settings"]["trainer.devices"] = 2
-    with pytest.raises(InputError, match=r"trainer.devices = 2: must be 1"):
-        read_spec(write(content))
+@pytest.mark.parametrize(("key", "value"), [("trainer.devices", 2), ("data.seed", 7)])
+def test_what_the_sweep_decides_itself_is_refused_everywhere(content, write, key, value):
+    choices = {"class_path": "CategoricalDistribution", "init_args": {"choices": [value]}}
+    places = (
+        {"settings": {**content["settings"], key: value}},
+        {"space": {key: choices}},
+        {"variants": {"x": {key: value}}},
+    )
+    for place in places:
+        with pytest.raises(InputError, match=f"{key} = .*: not used here; "):
+            read_spec(write(content | place))
 
 
 def test_every_model_is_trained_on_one_device(content, write, tmp_path):

@@ -8,9 +8,10 @@ import optuna
 import pytest
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from lightning_mm.errors import InputError, Interrupted
-from lightning_mm.search.storage import hide_password, normalised, open_storage
+from lightning_mm.search.storage import _is_outage, hide_password, normalised, open_storage
 
 
 @pytest.fixture
@@ -131,3 +132,24 @@ def test_one_at_a_time_has_the_lock(storage):
     for thread in threads:
         thread.join()
     assert (number, max(most)) == ([40, 0], 1)
+
+
+def test_after_one_outage_nothing_waits_all_over_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_mm.search.storage._LOCK_TIMEOUT_S", 0.1)
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}", patience=0.3)
+    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            optuna.create_study(storage=storage, study_name="never")
+        assert storage.patience == 0.0
+    other.execute("ROLLBACK")
+    optuna.create_study(storage=storage, study_name="back")
+    other.close()
+    storage.close()
+
+
+def test_a_full_disk_is_not_waited_for():
+    full = OperationalError("x", {}, sqlite3.OperationalError("database or disk is full"))
+    locked = OperationalError("x", {}, sqlite3.OperationalError("database is locked"))
+    assert (_is_outage(full), _is_outage(locked)) == (False, True)

@@ -240,3 +240,14 @@ def test_another_sweep_under_the_same_name_is_refused(open_sweep, change):
     with pytest.raises(InputError, match=r"study 'tiny' has another space, budget, objective or reference; give"):
         open_sweep(**change)
     open_sweep(trials=9, description="says something else")
+
+
+def test_a_state_that_cannot_be_written_costs_the_report_alone(open_sweep, monkeypatch):
+    def full(sweep):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_state", full)
+    sweep, said = open_sweep(), []
+    Worker(sweep, trained(sweep), said.append).run()
+    assert sweep.finished() == 4
+    assert any("sweep.json: not written ([Errno 28] No space left on device)" in line for line in said)
