@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
+from lightning_mm import training
 from lightning_mm.configuration import build
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError, Interrupted
@@ -148,7 +150,7 @@ CHANGES = {
     "model.loss.texture": ["--model.loss.texture=0.1"],
     "model.optim.lr": ["--model.optim.lr=1e-3"],
     "run.ema_decay": ["--run.ema_decay=0.9"],
-    "seed_everything": ["--seed_everything=1"],
+    "seed_everything": ["--seed_everything=1", "--data.seed=0"],
     "trainer.gradient_clip_val": ["--trainer.gradient_clip_val=1"],
     "trainer.precision": ["--trainer.precision=bf16-mixed"],
     "data.scenes.max_alpha": ["--data.scenes.max_alpha=20", "--model.optim.lr=1e-3"],  # the first in order
@@ -425,3 +427,57 @@ def test_weights_and_biases_offline_needs_no_key_and_starts_a_run_each(tmp_path,
             assert (tmp_path / name / "logs/version_0/metrics.csv").exists()
     finally:
         wandb.teardown()
+
+
+def test_latency_and_images_are_made_where_the_model_was_trained(tmp_path, monkeypatch):
+    moves = []  # Lightning moves the model to the processor behind each of its loops; on a GPU that would stay so
+    monkeypatch.setattr(MagnifyTask, "cpu", lambda self: moves.append("processor") or self)
+    to, measure, draw = MagnifyTask.to, training.frame_latency, training.write_samples
+
+    def noted(self, device, *args, **kwargs):
+        moves.append(device)
+        return to(self, device, *args, **kwargs)
+
+    monkeypatch.setattr(MagnifyTask, "to", noted)
+    monkeypatch.setattr(training, "frame_latency", lambda *args: moves.append("latency") or measure(*args))
+    monkeypatch.setattr(training, "write_samples", lambda *args: moves.append("images") or draw(*args))
+    found = fit([*TINY, f"--run.dir={tmp_path / 'run'}", "--trainer.max_epochs=1", "--run.latency_size=16"])
+    last = len(moves) - 1 - moves[::-1].index("processor")
+    assert moves[last + 1 :] == [torch.device("cpu"), "latency", "images"]
+    assert found.latency["height"] == 16
+
+
+def test_samples_are_those_that_were_seen_also_where_gradients_are_accumulated(tmp_path):
+    more = ["--data.epoch_samples=16", "--trainer.accumulate_grad_batches=3", f"--run.dir={tmp_path / 'run'}"]
+    first = fit([*TINY, *more, "--trainer.max_epochs=1", "--run.latency_size=0"])
+    assert (first.budget["samples"], first.budget["steps"]) == (16, 3)
+    both = fit([*TINY, *more, "--trainer.max_epochs=2", "--run.latency_size=0"])
+    assert (both.budget["samples"], both.budget["steps"]) == (32, 6)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--trainer.limit_val_batches=1", "trainer.limit_val_batches = 1: not used here; use --data.val_pairs"),
+        ("--trainer.limit_test_batches=0.5", "trainer.limit_test_batches = 0.5"),
+        ("--trainer.fast_dev_run=true", "trainer.fast_dev_run = True: not used here"),
+        (
+            "--trainer.precision=bf16-true",
+            "trainer.precision = bf16-true: must be one of 32-true, bf16-mixed, 16-m",
+        ),
+        ("--trainer.precision=64", "trainer.precision = 64-true"),
+        ("--trainer.strategy=ddp_spawn", "trainer.strategy: processes that are forked or spawned"),
+    ],
+)
+def test_what_would_measure_something_else_is_refused(option, message, tmp_path):
+    with pytest.raises(InputError, match=re.escape(message)):
+        fit([*TINY, f"--run.dir={tmp_path / 'run'}", option])
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_seed_of_the_training_is_that_of_the_samples_unless_they_have_their_own():
+    seeds = [
+        build([*TINY, *more]).plain_config()["data"]["seed"]
+        for more in ([], ["--seed_everything=3"], ["--seed_everything=3", "--data.seed=5"], ["--seed_everything=false"])
+    ]
+    assert seeds == [0, 3, 5, 0]
