@@ -1,8 +1,6 @@
 """Callbacks that every training has: checkpoints, elapsed time, EMA; and the picture of validation pairs."""
 
-import os
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torch.utils.data import default_collate
 
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.data.rendering import Pairs
+from lightning_mm.runs import atomic_file
 
 SAMPLE_PAIRS = 4
 
@@ -70,23 +69,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             OSError: It cannot be written, for want of space perhaps; with the name of the file.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
         try:
-            with open(temporary, "wb") as file:
+            with atomic_file(Path(path)) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
         except (OSError, RuntimeError) as error:
             # Behind a failed write, torch raises that the file does not end where it should.
             cause = error if isinstance(error, OSError) else error.__context__
             if not isinstance(cause, OSError):
                 raise
             raise OSError(cause.errno, cause.strerror, str(path)) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 class Stopwatch(Callback):
@@ -170,6 +161,5 @@ def write_samples(task: L.LightningModule, data: PairDataModule, path: Path) -> 
             break
     picture = torch.cat(rows[:SAMPLE_PAIRS], dim=1)
     pixels = ((picture + 1.0) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-    temporary = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with atomic_file(path) as file:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")

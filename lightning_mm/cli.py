@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_mm import __version__
-from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError, one_line
-
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 75
+from lightning_mm.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    InputError,
+    Interrupted,
+    TrainingDivergedError,
+    one_line,
+)
 
 
 def main(args: list[str]) -> int:

@@ -1,4 +1,6 @@
-"""The one exception that means "the input is wrong", as opposed to "the program is wrong"."""
+"""The one exception that means "the input is wrong", as opposed to "the program is wrong"; exit codes."""
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 75
 
 
 class InputError(ValueError):

@@ -16,15 +16,20 @@ import os
 import platform
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lightning_mm.errors import InputError
 
 RESULTS_FILE = "results.json"
 SAMPLES_FILE = "samples.png"
+ARCH_PREFIX = "model.arch."
+"""What the dotted keys of an architecture's fields begin with."""
+
 SCHEMA = 1
 
 
@@ -71,6 +76,11 @@ class Results:
     config: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
+    @property
+    def device_name(self) -> str | None:
+        """What it was trained on: the name of the GPU, or of the processor."""
+        return self.hardware.get("processor" if self.hardware.get("device") == "cpu" else "device")
+
     def write(self, run_dir: Path) -> Path:
         """Write ``results.json`` into a run directory, whole or not at all."""
         path = run_dir / RESULTS_FILE
@@ -104,11 +114,19 @@ class Results:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a crash, sees the old or the new content and nothing between."""
+    with atomic_file(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes its name when it is complete and on the disk; what had the name stands until then."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it, for a move from another file system would be a copy, which a full disk cuts short.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

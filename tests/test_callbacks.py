@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_mm import callbacks
 from lightning_mm.callbacks import AtomicCheckpointIO, Stopwatch, standard_callbacks, warmed_up_average, write_samples
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.models import MagnifierConfig
@@ -66,7 +65,7 @@ def test_a_file_that_cannot_be_flushed_to_disk_replaces_nothing(saved, monkeypat
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(callbacks.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         AtomicCheckpointIO().save_checkpoint(NEW, saved)
     assert content(saved) == 0.0
@@ -76,7 +75,7 @@ def test_a_file_that_cannot_be_flushed_to_disk_replaces_nothing(saved, monkeypat
 def test_the_file_is_complete_and_on_disk_when_it_takes_its_name(saved, monkeypatch):
     order = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(callbacks.os, "fsync", lambda descriptor: (order.append("fsync"), fsync(descriptor)))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("fsync"), fsync(descriptor)))
 
     def record(source, target):
         assert content(source) == 1.0
@@ -84,7 +83,7 @@ def test_the_file_is_complete_and_on_disk_when_it_takes_its_name(saved, monkeypa
         order.append("replace")
         replace(source, target)
 
-    monkeypatch.setattr(callbacks.os, "replace", record)
+    monkeypatch.setattr(os, "replace", record)
     AtomicCheckpointIO().save_checkpoint(NEW, saved)
     assert order == ["fsync", "replace"]
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fork_server import serving
 from PIL import Image
 
 from lightning_mm.configuration import build
@@ -131,12 +132,8 @@ def disturb(rank, what=None, of=0, step=0):
 
 @pytest.fixture(scope="module")
 def server():
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, __file__], stdin=-1, stdout=-1, env=env, text=True)
-    yield process
-    process.stdin.close()
-    assert process.wait(60) == 0
-    process.stdout.close()
+    with serving(__file__) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,11 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from fork_server import serving
 
 EPOCHS, STEPS, VAL_BATCHES = 3, 3, 2  # epochs, training steps per epoch, validation steps per epoch
 SANITY = 2  # validation steps before the first epoch, which Lightning takes to find mistakes early
@@ -92,12 +91,8 @@ def disturb(training, callbacks, point, call, signal, group):
 
 @pytest.fixture(scope="module")
 def server():
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, __file__], stdin=-1, stdout=-1, env=env, text=True)
-    yield process
-    process.stdin.close()
-    assert process.wait(60) == 0
-    process.stdout.close()
+    with serving(__file__) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")

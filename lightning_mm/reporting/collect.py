@@ -17,7 +17,6 @@ SWEEP_FILE = "sweep.json"
 _KINDS = {
     "name": str,
     "description": str,
-    "command": str,
     "objectives": list,
     "constraints": dict,
     "target_trials": int,
@@ -62,7 +61,6 @@ def collect(directory: Path) -> Sweep:
         records=records,
         space=told.get("space") or {},
         target_trials=told.get("target_trials"),
-        command=told.get("command"),
     )
 
 

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from lightning_mm.reporting.comparison import Comparison
 from lightning_mm.reporting.progress import Progress
-from lightning_mm.reporting.run import ARCH_PREFIX
 from lightning_mm.reporting.style import BLUE, INK, MUTED, layout, padded
+from lightning_mm.runs import ARCH_PREFIX
 
 PROGRESS_HEIGHT, ROW_HEIGHT = 360, 30
 MAX_COMPARED = 40

@@ -8,9 +8,8 @@ from lightning_mm.reporting.parallel import MAX_LINES, parallel_coordinates
 from lightning_mm.reporting.plot import plot
 from lightning_mm.reporting.progress import progress
 from lightning_mm.reporting.provenance import duration
-from lightning_mm.reporting.sweep import Sweep
+from lightning_mm.reporting.sweep import STATES, Sweep
 
-_STATES = ("complete", "pruned", "infeasible", "failed", "lost", "running", "waiting")
 _MEANINGS = {
     "pruned": "stopped early, as others did better after as much training",
     "infeasible": "beyond the bounds of the search, known before training",
@@ -69,7 +68,7 @@ def trials_section(sweep: Sweep) -> str:
     if not counts:
         return ""
     target = "" if sweep.target_trials is None else _count("asked for", sweep.target_trials)
-    states = [state for state in (*_STATES, *(s for s in counts if s not in _STATES)) if state in counts]
+    states = [state for state in (*STATES, *(s for s in counts if s not in STATES)) if state in counts]
     items = "".join(_count(state, counts[state]) for state in states)
     meanings = "; ".join(f"{state}: {_MEANINGS[state]}" for state in states if counts[state] and state in _MEANINGS)
     said = [
@@ -87,10 +86,8 @@ def trials_section(sweep: Sweep) -> str:
     if spent:
         said.append("Time by state: " + ", ".join(f"{s} {duration(t)}" for s, t in spent.items()) + ".")
     notes = "".join(f'<p class="small">{escape(line)}</p>' for line in said)
-    command = f"<p class=small>Command: <code>{escape(sweep.command)}</code></p>" if sweep.command else ""
     return (
-        f'<section id="trials"><h2>Trials</h2><dl class="counts">{target}{items}</dl>{notes}{_reasons(sweep)}{command}'
-        "</section>"
+        f'<section id="trials"><h2>Trials</h2><dl class="counts">{target}{items}</dl>{notes}{_reasons(sweep)}</section>'
     )
 
 

@@ -8,9 +8,10 @@ from lightning_mm.reporting.configs import configs_script
 from lightning_mm.reporting.model import PLUS_MINUS, Model
 from lightning_mm.reporting.plane import Plane
 from lightning_mm.reporting.provenance import FLOOR_NAMES, FLOPS_LABEL, LATENCY_LABEL, absence_reasons, fit_command
-from lightning_mm.reporting.run import ARCH_PREFIX, DASH, Run, signed
+from lightning_mm.reporting.run import DASH, Run, signed
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
+from lightning_mm.runs import ARCH_PREFIX
 
 TALL = 40
 """A table of more rows than this scrolls in a frame of its own."""

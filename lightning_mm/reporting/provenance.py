@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.run import ARCH_PREFIX, Run, distinct, plain, processor_text, validation_text
+from lightning_mm.reporting.run import Run, distinct, plain, processor_text, validation_text
 from lightning_mm.reporting.sweep import Sweep
-from lightning_mm.runs import Results
+from lightning_mm.runs import ARCH_PREFIX, Results
 
 BASE_CONFIG = "experiments/base.yaml"
 FLOPS_LABEL = "FLOPs (paper's count) [G]"

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning_mm.models import MagnifierConfig
-from lightning_mm.runs import SAMPLES_FILE, Results
+from lightning_mm.runs import ARCH_PREFIX, SAMPLES_FILE, Results
 
 HAND_DESIGNED = "proposed"
 BASELINE = "baseline"
-ARCH_PREFIX = "model.arch."
 SEED_KEYS = ("data.seed", "seed_everything")
 TIMES = " \N{MULTIPLICATION SIGN} "
 DASH = "\N{EN DASH}"

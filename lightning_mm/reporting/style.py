@@ -10,7 +10,8 @@ from html import escape
 import plotly.graph_objects as go
 
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.run import ARCH_PREFIX, plain
+from lightning_mm.reporting.run import plain
+from lightning_mm.runs import ARCH_PREFIX
 
 BOTTLENECK_COLORS = {2: "#D55E00", 4: "#0072B2", 8: "#009E73"}
 OTHER_COLOR = "#8a8f98"

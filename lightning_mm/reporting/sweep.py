@@ -13,6 +13,9 @@ from lightning_mm.reporting.plane import Plane, planes_of
 from lightning_mm.reporting.run import HAND_DESIGNED, Run, finite, trial_label, validation_text, without_seed
 
 COMPLETE = "complete"
+STATES = (COMPLETE, "pruned", "infeasible", "failed", "lost", "running", "waiting")
+"""What a trial can be: "lost" ones ended for no reason of their own and were queued again."""
+
 TRIALS = "trials/"
 
 
@@ -22,7 +25,7 @@ class TrialRecord:
 
     Attributes:
         number: Its number in the study.
-        state: "complete", "pruned", "infeasible", "failed", "lost", "running" or "waiting".
+        state: One of ``STATES``.
         run: Its run directory below the sweep's, such as "trials/0003" (behind it "-seed0" for each of several seeds).
         params: Dotted key to value.
         values: One per objective, of a complete trial.
@@ -80,7 +83,6 @@ class Sweep:
         records: Every trial of the search and every model that was asked for by name; empty without ``sweep.json``.
         space: The search space: dotted key to the JSON text of an Optuna distribution.
         target_trials: Trials that were asked for.
-        command: The command that ran the sweep.
     """
 
     directory: Path
@@ -95,7 +97,6 @@ class Sweep:
     records: list[TrialRecord] = field(default_factory=list)
     space: dict[str, str] = field(default_factory=dict)
     target_trials: int | None = None
-    command: str | None = None
 
     @cached_property
     def models(self) -> list[Model]:

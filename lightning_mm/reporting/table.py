@@ -18,11 +18,12 @@ from lightning_mm.reporting.provenance import (
     comparability_warnings,
     provenance,
 )
-from lightning_mm.reporting.run import ARCH_PREFIX, DASH, finite, signed
+from lightning_mm.reporting.run import DASH, finite, signed
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
 from lightning_mm.reporting.variants import variants_table
 from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note
+from lightning_mm.runs import ARCH_PREFIX
 
 MIN_WIDTH = 120
 """Below this many columns the numbers would be cut, so the table keeps its width and the terminal wraps it."""

@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +17,9 @@ from lightning_mm.runs import require_writable
 from lightning_mm.search.launch import Launcher, default_workers, gpus, worker_command
 from lightning_mm.search.objective import Objective
 from lightning_mm.search.reading import check, read_spec
+from lightning_mm.search.spec import SweepSpec
 from lightning_mm.search.storage import normalised, open_storage
-from lightning_mm.search.study import begin, join, with_target
+from lightning_mm.search.study import begin, join
 from lightning_mm.search.worker import Worker
 
 Wandb = Literal["off", "offline", "online"]
@@ -52,7 +55,7 @@ def sweep(
     Returns:
         The directory of the study.
     """
-    found = with_target(read_spec(spec), trials, settings)
+    found = _with_options(read_spec(spec), trials, settings)
     if workers is not None and workers < 1:
         raise InputError(f"workers = {workers}: must be >= 1")
     directory = dir or Path("runs") / found.name
@@ -96,11 +99,7 @@ def worker(
         raise InputError(
             "storage: not given; --storage or the environment variable OPTUNA_STORAGE must be a database URL"
         )
-    console = Console(file=sys.stderr)
-
-    def announce(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-
+    announce = partial(_say, Console(file=sys.stderr))
     with closing(open_storage(url, announce=announce)) as opened:
         found = join(opened, study, dir)
         Worker(found, Objective(found.spec, found.directory, _wandb_mode(wandb)), announce).run()
@@ -114,11 +113,24 @@ def _shown(name: str, total: int) -> Iterator[tuple[Callable[[str], None], Calla
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, *times, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"sweep {name}", total=total)
+        yield partial(_say, console), lambda done, total: bar.update(task, completed=done, total=total)
 
-        def announce(line: str) -> None:
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-        yield announce, lambda done, total: bar.update(task, completed=done, total=total)
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _with_options(spec: SweepSpec, trials: int | None, settings: dict[str, Any] | None) -> SweepSpec:
+    """A sweep with the number of trials and the settings that the command line gives.
+
+    Raises:
+        InputError: The sweep cannot have them.
+    """
+    try:
+        spec = spec if trials is None else replace(spec, trials=trials)
+        return replace(spec, settings={**spec.settings, **settings}) if settings else spec
+    except ValueError as error:
+        raise InputError(f"on the command line: {error}") from None
 
 
 def _wandb_mode(given: Wandb | None) -> Wandb:

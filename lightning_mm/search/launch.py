@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lightning_mm.errors import InputError, Interrupted
+from lightning_mm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Interrupted
 from lightning_mm.search.signals import terminable
 from lightning_mm.search.slots import MAX_ATTEMPTS
 from lightning_mm.search.state import write_state
@@ -17,7 +17,6 @@ from lightning_mm.search.study import Sweep
 from lightning_mm.search.worker import LAUNCHER
 
 _POLL_S, _STOP_S = 1.0, 60.0
-_BAD_INPUT, _INTERRUPTED = 2, 75
 
 
 def default_workers() -> int:
@@ -86,15 +85,15 @@ class Launcher:
         finally:
             _stop(running.values())
             self._reap()
-            write_state(self.sweep)
+            write_state(self.sweep, self.announce)
 
     def _replace(self, number: int, code: int, running: dict[int, subprocess.Popen], replaced: int) -> int:
         """Start another worker where one was killed; 1 if so."""
         if code == 0:
             return 0
-        if code == _BAD_INPUT:
+        if code == EXIT_BAD_INPUT:
             raise InputError(f"worker {number} cannot work, as it says above")
-        if code == _INTERRUPTED:
+        if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
         if code > 0 or replaced >= MAX_ATTEMPTS * self.sweep.spec.runs:
             raise RuntimeError(f"worker {number} ended with exit code {code}; its output above says why")

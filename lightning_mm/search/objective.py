@@ -18,8 +18,8 @@ from lightning_mm.configuration import build
 from lightning_mm.cost import cost
 from lightning_mm.errors import TrainingDivergedError, first_line
 from lightning_mm.models import MagnifierConfig
-from lightning_mm.runs import Results
-from lightning_mm.search.reading import ARCH, architecture
+from lightning_mm.runs import ARCH_PREFIX, Results
+from lightning_mm.search.reading import architecture
 from lightning_mm.search.slots import Slot
 from lightning_mm.search.spec import SweepSpec
 from lightning_mm.training import fit
@@ -114,7 +114,7 @@ class Objective:
         self._base = base
         try:
             report = cost(architecture(base, values))
-            if any(not key.startswith(ARCH) for key in values):
+            if any(not key.startswith(ARCH_PREFIX) for key in values):
                 build(self.spec.arguments(self.directory, values)).datamodule.epoch_sampler(0, 1)
         except ValueError as error:
             _constrain(trial, "buildable", 1.0)

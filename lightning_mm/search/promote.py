@@ -76,12 +76,11 @@ def _text(sweep: Sweep, model: Model, name: str) -> str:
             tree = tree.setdefault(part, {})
         tree[last] = value
     config["run"] = {"dir": f"runs/{name}"}
-    device = results.hardware["device"]
     seeds = f"seed{'s' if len(model.seeds) > 1 else ''} {', '.join(map(str, model.seeds))}"
     lines = [
         f"Found by the sweep '{sweep.name}' as {model.label}: {_figures(model)}, after",
         f"{budget['samples']:,} samples of {budget['crop']} px, {budget['precision']}, {seeds}, on "
-        f"{results.hardware['processor'] if device == 'cpu' else device}.",
+        f"{results.device_name}.",
         "As the other files here it is merged into base.yaml; the budget of the sweep is not part of it.",
     ]
     return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(config, sort_keys=False)

@@ -19,11 +19,10 @@ from lightning_mm.configuration import TrainingCLI, build, read_dataclass
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.models import MagnifierConfig
-from lightning_mm.runs import write_text_atomically
+from lightning_mm.runs import ARCH_PREFIX, write_text_atomically
 from lightning_mm.search.slots import Slot
 from lightning_mm.search.spec import Pruning, SweepSpec
 
-ARCH = "model.arch."
 _DRAWS = 300  # random members of a space to find out whether any meets the constraints
 
 
@@ -116,7 +115,7 @@ def architecture(base: MagnifierConfig, overrides: dict[str, Any]) -> MagnifierC
     Raises:
         ValueError: The values do not go together.
     """
-    changed = {key.removeprefix(ARCH): value for key, value in overrides.items() if key.startswith(ARCH)}
+    changed = {key.removeprefix(ARCH_PREFIX): value for key, value in overrides.items() if key.startswith(ARCH_PREFIX)}
     return replace(base, **changed)
 
 

@@ -90,18 +90,21 @@ class Board:
 
     def missing(self) -> list[Slot]:
         """Slots that have neither ended nor a trial that waits or runs."""
-        present = {t.user_attrs.get("slot") for t in self.trials() if t.state in _LIVE or _is_outcome(t)}
+        return self._missing(self.trials())
+
+    def _missing(self, trials: Sequence[FrozenTrial]) -> list[Slot]:
+        present = {t.user_attrs.get("slot") for t in trials if _has_slot(t)}
         return [slot for key, slot in self.slots.items() if key not in present]
 
     def fill(self) -> None:
         """Queue the next slots that lack a trial; few at a time, because what waits is read again and again."""
-        waiting = sum(t.state == TrialState.WAITING for t in self.trials())
-        if waiting >= WINDOW / 2 or not self.missing():
+        trials = self.trials()
+        if _waiting(trials) >= WINDOW / 2 or not self._missing(trials):
             return
         with self.storage.exclusively(self.study.study_name):
-            waiting = sum(t.state == TrialState.WAITING for t in self.trials())
-            for slot in self.missing()[: WINDOW - waiting]:
-                attempts = [t for t in self.trials() if t.user_attrs.get("slot") == slot.key]
+            trials = self.trials()
+            for slot in self._missing(trials)[: WINDOW - _waiting(trials)]:
+                attempts = [t for t in trials if t.user_attrs.get("slot") == slot.key]
                 if attempts and "infeasible" not in attempts[-1].user_attrs:
                     drawn = [trial for trial in attempts if trial.params and "infeasible" not in trial.user_attrs]
                     self._queue_again((drawn or attempts)[-1])  # somebody died between ending it and queueing it again
@@ -138,7 +141,7 @@ class Board:
     def _twin(self, trial: FrozenTrial) -> FrozenTrial | None:
         """An earlier trial of the same slot: a database that goes away can leave one queued twice."""
         same = [t for t in self.trials() if t.user_attrs.get("slot") == trial.user_attrs["slot"]]
-        return next((t for t in same if t.number < trial.number and (t.state in _LIVE or _is_outcome(t))), None)
+        return next((t for t in same if t.number < trial.number and _has_slot(t)), None)
 
     def finish(self, trial: Trial, state: TrialState, values: Sequence[float] | None, reason: str | None) -> None:
         """End a trial for a reason of its own; nothing happens if it was taken to be dead and ended meanwhile."""
@@ -159,8 +162,9 @@ class Board:
     def drop_leftovers(self) -> None:
         """End the waiting trials of slots that have ended: a database that went away can leave one queued twice."""
         with self.storage.exclusively(self.study.study_name):
+            outcomes = self.outcomes()
             for trial in self.trials():
-                ended = self.outcomes().get(trial.user_attrs.get("slot", ""))
+                ended = outcomes.get(trial.user_attrs.get("slot", ""))
                 if trial.state == TrialState.WAITING and ended is not None:
                     self._end_again(trial, f"queued twice, see trial {ended.number}")
 
@@ -237,6 +241,15 @@ class Board:
 
 def _attributes(slot: Slot) -> dict[str, Any]:
     return {"slot": slot.key, "role": slot.role, "run": slot.run}
+
+
+def _waiting(trials: Sequence[FrozenTrial]) -> int:
+    return sum(trial.state == TrialState.WAITING for trial in trials)
+
+
+def _has_slot(trial: FrozenTrial) -> bool:
+    """Whether a trial waits, runs or is an outcome, so that its slot needs no other."""
+    return trial.state in _LIVE or _is_outcome(trial)
 
 
 def _is_outcome(trial: FrozenTrial) -> bool:

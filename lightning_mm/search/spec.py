@@ -17,7 +17,7 @@ from optuna.trial import Trial
 
 from lightning_mm.configuration import as_arguments
 from lightning_mm.cost import CostReport
-from lightning_mm.runs import fingerprint
+from lightning_mm.runs import ARCH_PREFIX, fingerprint
 from lightning_mm.search.slots import Slot
 
 PREFIXES = ("model.", "data.", "trainer.", "run.ema_decay")
@@ -130,7 +130,7 @@ class SweepSpec:
                 raise ValueError(f"constraints.{name}: no constraint; must be {' or '.join(get_args(Bound))}")
             if not bound > 0:
                 raise ValueError(f"constraints.{name} = {bound}: must be > 0")
-        if self.constraints and not any(key.startswith("model.arch.") for key in self.space):
+        if self.constraints and not any(key.startswith(ARCH_PREFIX) for key in self.space):
             raise ValueError("constraints: no key of the space changes the architecture")
         if self.constraints and self.sampler == "nsga2":
             raise ValueError("sampler = nsga2: does not see what misses the constraints; use tpe or random")

@@ -1,25 +1,33 @@
 """``sweep.json``: how a sweep stands, for reports, which never open its database."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
+from lightning_mm.errors import Interrupted, first_line
+from lightning_mm.reporting.collect import SWEEP_FILE
+from lightning_mm.reporting.sweep import STATES
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.search.slots import Board
 from lightning_mm.search.storage import hide_password
 from lightning_mm.search.study import Sweep
 
-SWEEP_FILE = "sweep.json"
-STATES = ("complete", "pruned", "infeasible", "failed", "lost", "running", "waiting")
-"""What a trial can be: "lost" ones ended for no reason of their own and were queued again."""
 
+def write_state(sweep: Sweep, announce: Callable[[str], None]) -> None:
+    """Write how a sweep stands to ``sweep.json`` in its directory; where it cannot be written, say so and go on.
 
-def write_state(sweep: Sweep) -> None:
-    """Write how a sweep stands to ``sweep.json`` in its directory."""
-    text = json.dumps(state(sweep), indent=1, default=str)
-    write_text_atomically(sweep.directory / SWEEP_FILE, text + "\n")
+    Args:
+        sweep: The sweep.
+        announce: Called with a line of text if need be.
+    """
+    path = sweep.directory / SWEEP_FILE
+    try:
+        write_text_atomically(path, json.dumps(state(sweep), indent=1, default=str) + "\n")
+    except (OSError, Interrupted) as error:  # a report less, and nothing lost
+        announce(f"{path}: not written ({first_line(error)})")
 
 
 def state(sweep: Sweep) -> dict[str, Any]:

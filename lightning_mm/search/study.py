@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -148,16 +148,3 @@ def _samplers(spec: SweepSpec) -> Callable[[int], optuna.samplers.BaseSampler]:
         return optuna.samplers.TPESampler(seed=seed) if spec.sampler == "tpe" else optuna.samplers.RandomSampler(seed)
 
     return sampler
-
-
-def with_target(spec: SweepSpec, trials: int | None, settings: dict[str, Any] | None) -> SweepSpec:
-    """A sweep with the number of trials and the settings that the command line gives.
-
-    Raises:
-        InputError: The sweep cannot have them.
-    """
-    try:
-        spec = spec if trials is None else replace(spec, trials=trials)
-        return replace(spec, settings={**spec.settings, **settings}) if settings else spec
-    except ValueError as error:
-        raise InputError(f"on the command line: {error}") from None

@@ -15,7 +15,7 @@ from lightning_mm.search.holder import BEAT_S
 from lightning_mm.search.objective import Outcome, TakenOverError
 from lightning_mm.search.signals import terminable
 from lightning_mm.search.slots import Board, Slot
-from lightning_mm.search.state import SWEEP_FILE, write_state
+from lightning_mm.search.state import write_state
 from lightning_mm.search.study import Sweep
 
 LAUNCHER = "LIGHTNING_MM_LAUNCHER"
@@ -125,10 +125,7 @@ class Worker:
         if now - self._state_written < every:
             return
         self._state_written = now
-        try:
-            write_state(self.sweep)
-        except (OSError, Interrupted) as error:  # a report less, and nothing lost
-            self.announce(f"{self.sweep.directory / SWEEP_FILE}: not written ({first_line(error)})")
+        write_state(self.sweep, self.announce)
 
     def _give_up_if_hopeless(self, board: Board) -> None:
         found, limit = board.infeasible(), INFEASIBLE_PER_SLOT * max(1, self.sweep.spec.target)
@@ -190,7 +187,6 @@ class _Pulse:
                     self._lost = True
                 lines = self.reap()
             except Exception:
-                self._lost = True  # without signs of life another worker will take the trial
-                return
+                continue  # what is wrong with the storage the main thread meets as well; a later beat may arrive
             with self._lock:
                 self._lines += lines

@@ -31,7 +31,7 @@ def trade_off(sweep: Sweep) -> list[dict[str, Any]]:
             **{name: run.metric(name) for name in ("ssim", "psnr", "lpips")},
             "seed": run.results.budget.get("seed"),
             "steps": run.results.budget.get("steps"),
-            "device": _device(run.results.hardware),
+            "device": run.results.device_name,
             "commit": run.results.commit,
             "path": str(run.path.relative_to(sweep.directory)),
         }
@@ -51,7 +51,3 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     writer.writerow(COLUMNS)
     writer.writerows(cells(row) for row in rows)
     return text.getvalue()
-
-
-def _device(hardware: dict[str, Any]) -> str | None:
-    return hardware.get("processor") if hardware.get("device") == "cpu" else hardware.get("device")

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightning_mm.errors import InputError
-from lightning_mm.runs import Results
+from lightning_mm.runs import ARCH_PREFIX, Results
 from lightning_mm.tracking.run import SAMPLES, STEP
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
-BOTTLENECK = "model.arch.bottleneck"
+BOTTLENECK = f"{ARCH_PREFIX}bottleneck"
 REPORT_JOB = "report"
 _MAX_RUNS = 500
 
@@ -117,4 +117,4 @@ def architecture_keys(results: Sequence[Results]) -> list[str]:
     archs = [result.arch for result in results]
     plain = [key for key in archs[0] if all(isinstance(arch.get(key), int | float | str) for arch in archs)]
     differing = [key for key in plain if len({arch[key] for arch in archs}) > 1]
-    return [f"model.arch.{key}" for key in differing or plain]
+    return [f"{ARCH_PREFIX}{key}" for key in differing or plain]

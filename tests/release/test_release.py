@@ -10,9 +10,9 @@ import torch
 import yaml
 from PIL import Image
 
-from lightning_mm.cli import EXIT_INTERRUPTED, main
+from lightning_mm.cli import main
 from lightning_mm.data.rendering import render_pairs
-from lightning_mm.errors import InputError
+from lightning_mm.errors import EXIT_INTERRUPTED, InputError
 from lightning_mm.evaluation import sets
 from lightning_mm.evaluation.levels import Level, collated, moved_by
 from lightning_mm.evaluation.linearity import linearity

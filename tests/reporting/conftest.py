@@ -108,6 +108,5 @@ def sweep_dir(fake):
         counts={"complete": 3, "failed": 1, "pruned": 0, "running": 0, "waiting": 1},
         failures=[{"number": 3, "reason": "loss is not finite at step 12"}],
         storage="sqlite:///study.db",
-        command="lightning-mm sweep sweeps/smoke.yaml",
     )
     return fake.directory

@@ -152,9 +152,7 @@ def test_data_is_escaped(fake):
     fake.run("references/proposed", 0.85, role=evil)
     for number in range(2):
         fake.run(f"{number}", 0.9, role="run", latency=1.0, device=evil, config={evil: [evil]}, batch_size=evil)
-    fake.sweep_file(
-        name=evil, description=evil, command=evil, failures=[{"number": evil, "reason": evil}], counts={evil: 1}
-    )
+    fake.sweep_file(name=evil, description=evil, failures=[{"number": evil, "reason": evil}], counts={evil: 1})
     html = page(collect(fake.directory))
     assert "<img src=http" not in html
     got = Page(html)

@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from copy import deepcopy
 from pathlib import Path
 
 import postgres_server
 import pytest
 import yaml
+from fork_server import serving
 
 from lightning_mm.search.reading import read_spec
 from lightning_mm.search.storage import open_storage
@@ -145,15 +144,8 @@ def alive(pid):
 @pytest.fixture(scope="session")
 def worker_server():
     """The process that workers are forked from."""
-    root = Path(__file__).parents[2]
-    path = os.pathsep.join([str(root), str(root / "tests")])
-    command = [sys.executable, str(Path(__file__).parent / "dummy_worker.py")]
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    yield process
-    process.stdin.close()
-    assert process.wait(60) == 0
-    process.stdout.close()
+    with serving(str(Path(__file__).parent / "dummy_worker.py")) as process:
+        yield process
 
 
 @pytest.fixture

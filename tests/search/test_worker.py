@@ -243,10 +243,10 @@ def test_another_sweep_under_the_same_name_is_refused(open_sweep, change):
 
 
 def test_a_state_that_cannot_be_written_costs_the_report_alone(open_sweep, monkeypatch):
-    def full(sweep):
+    def full(path, text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "write_state", full)
+    monkeypatch.setattr("lightning_mm.search.state.write_text_atomically", full)
     sweep, said = open_sweep(), []
     Worker(sweep, trained(sweep), said.append).run()
     assert sweep.finished() == 4
