@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lightning_mm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Interrupted
-from lightning_mm.search.signals import terminable
+from lightning_mm.search.signals import stop_wished
 from lightning_mm.search.slots import MAX_ATTEMPTS
 from lightning_mm.search.state import write_state
 from lightning_mm.search.study import Sweep
-from lightning_mm.search.worker import LAUNCHER
+from lightning_mm.search.worker import HURRY_S, LAUNCHER
 
 _POLL_S, _STOP_S = 1.0, 60.0
+_STOPPED = "interrupted; run the same command again to continue"
 
 
 def default_workers() -> int:
@@ -69,10 +70,11 @@ class Launcher:
         running: dict[int, subprocess.Popen] = {}
         replaced = 0
         try:
-            with terminable():
-                running = {number: self._start(number) for number in range(self.workers)}
-                while running:
-                    time.sleep(_POLL_S)
+            # A signal is acted upon between steps: in the middle of one, a worker could start that nobody knows of.
+            with stop_wished(self._hurry) as stop:
+                for number in range(self.workers):
+                    running[number] = self._start(number)
+                while running and not stop.wait(_POLL_S):
                     progress(self.sweep.finished(), self.sweep.spec.runs)
                     for number, process in list(running.items()):
                         if (code := process.poll()) is None:
@@ -80,8 +82,8 @@ class Launcher:
                         del running[number]
                         self._reap()
                         replaced += self._replace(number, code, running, replaced)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; run the same command again to continue") from None
+            if stop.is_set():
+                raise Interrupted(_STOPPED)
         finally:
             _stop(running.values())
             self._reap()
@@ -94,12 +96,15 @@ class Launcher:
         if code == EXIT_BAD_INPUT:
             raise InputError(f"worker {number} cannot work, as it says above")
         if code == EXIT_INTERRUPTED:
-            raise KeyboardInterrupt
+            raise Interrupted(_STOPPED)
         if code > 0 or replaced >= MAX_ATTEMPTS * self.sweep.spec.runs:
             raise RuntimeError(f"worker {number} ended with exit code {code}; its output above says why")
         self.announce(f"worker {number} was killed ({signal.Signals(-code).name}); starting another")
         running[number] = self._start(number)
         return 1
+
+    def _hurry(self) -> None:
+        self.sweep.storage.patience = HURRY_S
 
     def _reap(self) -> None:
         for board in self.sweep.boards:

@@ -25,7 +25,8 @@ INFEASIBLE_PER_SLOT = 100
 """Proposals per trial to reach that may miss the constraints before a sweep gives up."""
 
 _POLL_S, _STATE_S = 1.0, 5.0
-_HURRY_S = 5.0  # for the database, where somebody waits for this process to end
+HURRY_S = 5.0
+"""Seconds for the database where somebody waits for this process to end."""
 
 Train = Callable[[Slot, Trial, Callable[[], bool]], Outcome]
 
@@ -64,7 +65,7 @@ class Worker:
             try:
                 self._run(pulse, progress)
             except KeyboardInterrupt:
-                self.sweep.storage.patience = _HURRY_S
+                self.sweep.storage.patience = HURRY_S
                 raise Interrupted(f"interrupted; {self.advice}") from None
             finally:
                 self._write_state()
@@ -98,7 +99,7 @@ class Worker:
             outcome = self.train(slot, trial, pulse.mine)
         except (Interrupted, KeyboardInterrupt) as error:
             reason = str(error).split(";")[0] or "interrupted"
-            self.sweep.storage.patience = _HURRY_S
+            self.sweep.storage.patience = HURRY_S
             board.give_back(trial, reason)
             raise Interrupted(f"{slot.key}: {reason}; {self.advice}") from error
         except InputError as error:
