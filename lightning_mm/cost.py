@@ -11,10 +11,11 @@ two per MAC; ``CostReport`` gives both, by name.
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lightning_mm.models.config import MagnifierConfig
+from lightning_mm.models.config import BLOCK_PADDINGS, BlockKind, MagnifierConfig
 from lightning_mm.models.magnifier import padded_size
 
 PAPER_SIZE = (384, 384)
+_Rows = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class ConvLayer:
         out_channels: Channels out.
         kernel: Side of the kernel in pixels.
         scale: Side of the output as a fraction of the (padded) frame's.
-        relu: Whether a ReLU follows.
+        relu: Whether a ReLU follows, also behind a pixel shuffle.
+        groups: Groups of channels that see only each other.
     """
 
     part: str
@@ -36,19 +38,24 @@ class ConvLayer:
     kernel: int
     scale: Fraction
     relu: bool
+    groups: int = 1
 
     @property
     def params(self) -> int:
         """Weights and biases."""
-        return self.out_channels * (self.in_channels * self.kernel**2 + 1)
+        return self.out_channels * (self._weights_per_output + 1)
 
     def macs(self, pixels: int) -> int:
         """Multiply-accumulates for a frame of ``pixels`` pixels, biases not counted."""
-        return int(pixels * self.scale**2) * self.out_channels * self.in_channels * self.kernel**2
+        return int(pixels * self.scale**2) * self.out_channels * self._weights_per_output
 
     def paper_flops(self, pixels: int) -> int:
         """Multiply-accumulates, plus one per bias add, plus one per ReLU output."""
         return self.macs(pixels) + int(pixels * self.scale**2) * self.out_channels * (2 if self.relu else 1)
+
+    @property
+    def _weights_per_output(self) -> int:
+        return self.in_channels // self.groups * self.kernel**2
 
 
 @dataclass(frozen=True)
@@ -112,43 +119,68 @@ def cost(config: MagnifierConfig, size: tuple[int, int] = PAPER_SIZE) -> CostRep
 def receptive_field(config: MagnifierConfig) -> int:
     """Side of the input square that one output pixel can depend on, in pixels, at the output pixel where it is largest.
 
-    Counted backwards from one output pixel: n positions grow to (n - 1) * stride + k in front of a k x k convolution,
-    and n positions behind nearest x2 upsampling come from at most n // 2 + 1 in front of it. Where branches part, the
-    widest counts.
+    Followed backwards from an output pixel: first and last row that count, far from the frame's borders. Shifting the
+    frame by ``config.stride`` shifts everything, so as many neighbouring pixels are all the cases there are.
     """
-    n = 1 + 6 + 2  # 7x7 and 3x3 of the output stage
+    extents = [_input_rows(config, row) for row in range(config.stride)]
+    return max(last - first + 1 for first, last in extents)
+
+
+def _input_rows(config: MagnifierConfig, row: int) -> _Rows:
+    """First and last row of an endless input that one row of the output depends on."""
+    rows = _conv((row, row), config.output_kernel // 2)
+    shuffles = config.upsampling == "pixel_shuffle"
+    rows = rows if shuffles else _conv(rows, 1)
     for _ in range(config.downsamplings + 1):
-        n = (n + 2) // 2 + 1  # 3x3 behind an upsampling
-    n += 4 * config.decoder_depth
+        rows = _conv(_enlargement(rows), 1) if shuffles else _enlargement(_conv(rows, 1))
+    rows = _conv(rows, _reach(config.decoder_kinds))
     for _ in range(config.downsamplings):
-        n = 2 * n + 1  # 3x3 with stride 2
-    shape = n + 6 + 2 + 4 * config.manipulator_block
+        rows = _conv(rows, 1, stride=2)
+    shape = _conv(rows, 3 + 1 + _reach(("conv3",) * config.manipulator_block))
+    texture, first = _conv(rows, 1), config.k_encoder // 2
     if config.encoder == "linear_single":
-        return 2 * (max(shape, n + 2) - 1) + 13
-    texture = (n + 2) // 2 + 1
+        return _conv(_hull(shape, texture), first, stride=2)
+    common, in_texture, in_shape = map(_reach, config.encoder_parts)
+    texture = _conv(_conv(_enlargement(texture), in_texture), 1, stride=2)
+    features = _conv(_hull(_conv(shape, in_shape + 1), texture), common)
     if config.encoder == "linear":
-        return 2 * (max(shape + 2, 2 * texture + 1) - 1) + 9
-    common, in_texture, in_shape = config.encoder_blocks
-    texture = 2 * (texture + 4 * in_texture) + 1
-    features = max(shape + 4 * in_shape + 2, texture) + 4 * common
-    return 2 * features + 1 + 6
+        return _conv(features, first, stride=2)
+    return _conv(_conv(features, 1, stride=2), first)
+
+
+def _conv(rows: _Rows, reach: int, stride: int = 1) -> _Rows:
+    """Rows in front of a convolution, or of several, that reach so far to each side."""
+    return rows[0] * stride - reach, rows[1] * stride + reach
+
+
+def _enlargement(rows: _Rows) -> _Rows:
+    """Rows in front of nearest x2 upsampling or a pixel shuffle."""
+    return rows[0] // 2, rows[1] // 2
+
+
+def _hull(one: _Rows, other: _Rows) -> _Rows:
+    return min(one[0], other[0]), max(one[1], other[1])
+
+
+def _reach(kinds: tuple[BlockKind, ...]) -> int:
+    return sum(sum(BLOCK_PADDINGS[kind]) for kind in kinds)
 
 
 def _encoder(config: MagnifierConfig) -> list[ConvLayer]:
     width, half, quarter = config.encoder_channels, Fraction(1, 2), Fraction(1, 4)
-    part = "encoder"
+    part, kernel = "encoder", config.k_encoder
     if config.encoder == "linear_single":
-        return [ConvLayer(part, 3, width, 13, half, relu=False)]
+        return [ConvLayer(part, 3, width, kernel, half, relu=False)]
     if config.encoder == "linear":
         return [
-            ConvLayer(part, 3, width, 9, half, relu=False),
+            ConvLayer(part, 3, width, kernel, half, relu=False),
             ConvLayer(part, width, width, 3, quarter, relu=False),
             ConvLayer(part, width, width, 3, half, relu=False),
         ]
-    common, texture, shape = config.encoder_blocks
+    common, texture, shape = config.encoder_parts
     return [
-        ConvLayer(part, 3, width // 2, 7, Fraction(1), relu=True),
-        ConvLayer(part, width // 2, width, 3, half, relu=True),
+        ConvLayer(part, 3, config.c_stem, kernel, Fraction(1), relu=True),
+        ConvLayer(part, config.c_stem, width, 3, half, relu=True),
         *_residual(part, common, width, half),
         ConvLayer(part, width, width, 3, quarter, relu=True),
         *_residual(part, texture, width, quarter),
@@ -162,7 +194,7 @@ def _manipulator(config: MagnifierConfig) -> list[ConvLayer]:
     return [
         ConvLayer("manipulator", width, width, 7, half, relu=True),
         ConvLayer("manipulator", width, width, 3, half, relu=False),
-        *_residual("manipulator", int(config.manipulator_block), width, half),
+        *_residual("manipulator", ("conv3",) * config.manipulator_block, width, half),
     ]
 
 
@@ -177,17 +209,32 @@ def _decoder(config: MagnifierConfig) -> list[ConvLayer]:
         width = config.c_downsample
     if width != c_d:
         found.append(ConvLayer(part, width, c_d, 1, scale, relu=False))
-    found += _residual(part, config.decoder_depth, c_d, scale)
-    if c_d != c_up:
+    found += _residual(part, config.decoder_kinds, c_d, scale)
+    width = c_d
+    if config.exit_projection and c_d != c_up:
         found.append(ConvLayer(part, c_d, c_up, 1, scale, relu=False))
-    for _ in range(config.downsamplings + 1):
-        scale *= 2
-        found.append(ConvLayer(part, c_up, c_up, 3, scale, relu=True))
-    found.append(ConvLayer(part, c_up, c_up // 2, 3, scale, relu=True))
-    found.append(ConvLayer(part, c_up // 2, 3, 7, scale, relu=False))
+        width = c_up
+    for stage in range(config.downsamplings + 1):
+        if config.upsampling == "pixel_shuffle":
+            after = c_up // 2 if stage == config.downsamplings else c_up
+            found.append(ConvLayer(part, width, 4 * after, 3, scale, relu=True))
+        else:
+            after = c_up
+            found.append(ConvLayer(part, width, after, 3, 2 * scale, relu=True))
+        scale, width = 2 * scale, after
+    if config.upsampling == "nearest":
+        found.append(ConvLayer(part, c_up, c_up // 2, 3, scale, relu=True))
+    found.append(ConvLayer(part, c_up // 2, 3, config.output_kernel, scale, relu=False))
     return found
 
 
-def _residual(part: str, depth: int, width: int, scale: Fraction) -> list[ConvLayer]:
-    block = [ConvLayer(part, width, width, 3, scale, relu=True), ConvLayer(part, width, width, 3, scale, relu=False)]
-    return block * depth
+def _residual(part: str, kinds: tuple[BlockKind, ...], width: int, scale: Fraction) -> list[ConvLayer]:
+    found: list[ConvLayer] = []
+    for kind in kinds:
+        kernel, inner = int(kind[-1]), width
+        if kind == "separable7":
+            found.append(ConvLayer(part, width, width, kernel, scale, relu=False, groups=width))
+            kernel, inner = 1, 2 * width
+        found.append(ConvLayer(part, width, inner, kernel, scale, relu=True))
+        found.append(ConvLayer(part, inner, width, kernel, scale, relu=False))
+    return found

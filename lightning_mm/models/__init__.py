@@ -1,7 +1,7 @@
 """The network: plain torch, knows nothing of training, data or video."""
 
-from lightning_mm.models.config import MagnifierConfig
+from lightning_mm.models.config import BlockKind, MagnifierConfig
 from lightning_mm.models.encoder import Representation
 from lightning_mm.models.magnifier import Magnifier
 
-__all__ = ["Magnifier", "MagnifierConfig", "Representation"]
+__all__ = ["BlockKind", "Magnifier", "MagnifierConfig", "Representation"]

@@ -1,8 +1,12 @@
 """Blocks shared by encoder, manipulator and decoder: reflect-padded convolutions with bias, no normalisation."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lightning_mm.models.config import BlockKind
 
 
 class ReflectConv2d(nn.Conv2d):
@@ -13,13 +17,15 @@ class ReflectConv2d(nn.Conv2d):
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        vertical, horizontal = (k // 2 for k in self.kernel_size)
+        vertical, horizontal = (d * (k // 2) for k, d in zip(self.kernel_size, self.dilation, strict=True))
         with torch.autocast(input.device.type, enabled=False):
             padded = F.pad(input, (horizontal, horizontal, vertical, vertical), mode="reflect")
-        return F.conv2d(padded, weight, bias, self.stride)
+        return F.conv2d(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
 
 
-def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+def conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Conv2d:
     """Convolution with bias and reflect padding of k // 2, as in every layer of the baseline (Oh et al., 2018).
 
     Args:
@@ -27,39 +33,56 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1)
         out_channels: Channels out.
         kernel_size: Odd kernel size in pixels.
         stride: 1 or 2.
+        dilation: Distance of the taps in pixels; the padding grows with it.
+        groups: Groups of channels that see only each other; ``in_channels`` for a depthwise convolution.
 
     Returns:
         A module that maps (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride).
     """
     if kernel_size == 1:
-        return nn.Conv2d(in_channels, out_channels, 1, stride)
-    return ReflectConv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, padding_mode="reflect")
+        return nn.Conv2d(in_channels, out_channels, 1, stride, groups=groups)
+    return ReflectConv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        dilation * (kernel_size // 2),
+        dilation,
+        groups,
+        padding_mode="reflect",
+    )
 
 
 class ResidualBlock(nn.Module):
-    """x + s * conv3(relu(conv3(x))), without activation after the sum.
+    """x + s * conv2(relu(conv1(depthwise(x)))), without activation after the sum.
 
     Args:
         channels: Width.
         scale: s, 1 in the paper.
+        kind: "conv3" is the paper's, two 3x3 convolutions; "conv5" and "conv7" have larger kernels; "dilated3" has a
+            dilation of 2 in the first; "separable7" is a depthwise 7x7 convolution, then 1x1 convolutions to twice the
+            width and back. Only the last has a ``depthwise`` that is not the identity.
     """
 
-    def __init__(self, channels: int, scale: float = 1.0) -> None:
+    def __init__(self, channels: int, scale: float = 1.0, kind: BlockKind = "conv3") -> None:
         super().__init__()
-        self.conv1 = conv(channels, channels, 3)
+        separable = kind == "separable7"
+        kernel, inner = (1, 2 * channels) if separable else (int(kind[-1]), channels)
+        self.depthwise = conv(channels, channels, 7, groups=channels) if separable else nn.Identity()
+        self.conv1 = conv(channels, inner, kernel, dilation=2 if kind == "dilated3" else 1)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv(channels, channels, 3)
+        self.conv2 = conv(inner, channels, kernel)
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
-        branch = self.conv2(self.relu(self.conv1(x)))
+        branch = self.conv2(self.relu(self.conv1(self.depthwise(x))))
         return x + branch if self.scale == 1.0 else torch.add(x, branch, alpha=self.scale)
 
 
-def residual_stack(depth: int, channels: int, scale: float = 1.0) -> nn.Sequential:
-    """``depth`` residual blocks in a row; an empty stack is the identity."""
-    return nn.Sequential(*(ResidualBlock(channels, scale) for _ in range(depth)))
+def residual_stack(kinds: Sequence[BlockKind], channels: int, scale: float = 1.0) -> nn.Sequential:
+    """A residual block of each kind in a row; an empty stack is the identity."""
+    return nn.Sequential(*(ResidualBlock(channels, scale, kind) for kind in kinds))
 
 
 class Upsample(nn.Sequential):
@@ -69,3 +92,10 @@ class Upsample(nn.Sequential):
         super().__init__(
             nn.Upsample(scale_factor=2, mode="nearest"), conv(in_channels, out_channels, 3), nn.ReLU(inplace=True)
         )
+
+
+class ShuffleUpsample(nn.Sequential):
+    """3x3 convolution, pixel shuffle x2, ReLU: (B, in_channels, H, W) to (B, out_channels, 2H, 2W)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(conv(in_channels, 4 * out_channels, 3), nn.PixelShuffle(2), nn.ReLU(inplace=True))

@@ -2,18 +2,31 @@
 
 Every knob carries the paper's symbol (Revisiting Learning-based Video Motion Magnification for Real-time
 Processing, Sections 5.1 to 5.4). The defaults are the paper's proposed model; ``MagnifierConfig.baseline()`` is the
-model of Oh et al. (2018) in the form that the paper measures.
+model of Oh et al. (2018) in the form that the paper measures. Fields from ``encoder_body`` on are not the paper's: they
+make room for architecture search.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import torch
 
 EncoderKind = Literal["residual", "linear", "linear_single"]
 AlphaConvention = Literal["alpha_minus_one", "alpha"]
+BlockKind = Literal["conv3", "conv5", "conv7", "dilated3", "separable7"]
+Upsampling = Literal["nearest", "pixel_shuffle"]
+
+BLOCK_PADDINGS: dict[BlockKind, tuple[int, ...]] = {
+    "conv3": (1, 1),
+    "conv5": (2, 2),
+    "conv7": (3, 3),
+    "dilated3": (2, 1),
+    "separable7": (3, 0, 0),
+}
+"""Reflect padding of each convolution of a residual block, which is also how far it reaches to each side."""
 
 _BOTTLENECKS = (2, 4, 8)
+_FIRST_KERNEL: dict[EncoderKind, int] = {"residual": 7, "linear": 9, "linear_single": 13}
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,21 @@ class MagnifierConfig:
             alpha = 1 add nothing; "alpha" is the form of the authors' PyTorch port, for checkpoints of that form.
             The meaning of the ``alpha`` argument is the total motion factor in both.
         residual_scale: factor on the branch of every residual block; 1 is the paper's network.
+        encoder_body: kinds of the residual encoder's blocks (see ``ResidualBlock``) in the order common, texture,
+            shape, one for each of ``encoder_blocks``; ``None`` is "conv3" throughout. Not used by the linear encoders.
+        encoder_kernel: side of the first convolution of a linear encoder, odd; ``None`` is 9 for "linear" and 13 for
+            "linear_single". Not used by the residual encoder.
+        stem_channels: width of the residual encoder's 7x7 stem; ``None`` is half of ``encoder_channels``. Not used by
+            the linear encoders.
+        decoder_body: kinds of the blocks in the decoder's body, one for each of ``decoder_depth``; ``None`` is "conv3"
+            throughout.
+        exit_projection: whether a 1x1 convolution behind the body leads from c_D to c_upsample where they differ
+            (Table 2); without it the first upsampling convolution changes the width.
+        upsampling: "nearest" is the paper's: each stage nearest x2 and a 3x3 convolution, then a 3x3 convolution that
+            halves c_upsample at the frame's size; "pixel_shuffle" convolves in front of each enlargement, to four
+            times the channels, and halves c_upsample in the last stage, so that at the frame's size only the last
+            convolution is left (Shi et al., 2016).
+        output_kernel: side of the last convolution, odd.
 
     Raises:
         ValueError: A value is out of range; the message names the field, the value and what is accepted.
@@ -57,11 +85,19 @@ class MagnifierConfig:
     bottleneck: int = 4
     alpha_convention: AlphaConvention = "alpha_minus_one"
     residual_scale: float = 1.0
+    encoder_body: tuple[BlockKind, ...] | None = None
+    encoder_kernel: int | None = None
+    stem_channels: int | None = None
+    decoder_body: tuple[BlockKind, ...] | None = None
+    exit_projection: bool = True
+    upsampling: Upsampling = "nearest"
+    output_kernel: int = 7
 
     def __post_init__(self) -> None:
         """Validate every field, so that no invalid architecture can exist."""
-        if isinstance(self.encoder_blocks, list):
-            object.__setattr__(self, "encoder_blocks", tuple(self.encoder_blocks))
+        for name in ("encoder_blocks", "encoder_body", "decoder_body"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
         self._require("encoder", self.encoder in get_args(EncoderKind), f"one of {get_args(EncoderKind)}")
         conventions = get_args(AlphaConvention)
         self._require("alpha_convention", self.alpha_convention in conventions, f"one of {conventions}")
@@ -85,6 +121,25 @@ class MagnifierConfig:
         scale = self.residual_scale
         scale_ok = isinstance(scale, int | float) and not isinstance(scale, bool) and 0.0 < scale <= 1.0
         self._require("residual_scale", scale_ok, "in (0, 1]")
+        self._check_kinds("encoder_body", sum(blocks) if self.encoder == "residual" else None)
+        self._check_kinds("decoder_body", self.decoder_depth)
+        kernel, stem = self.encoder_kernel, self.stem_channels
+        kernel_ok = kernel is None or _is_odd(kernel, 3, 31)
+        self._require("encoder_kernel", kernel_ok, "an odd integer from 3 to 31, or null")
+        self._require("stem_channels", stem is None or (_is_int(stem) and stem >= 1), "an integer >= 1, or null")
+        self._require("exit_projection", isinstance(self.exit_projection, bool), "true or false")
+        self._require("upsampling", self.upsampling in get_args(Upsampling), f"one of {get_args(Upsampling)}")
+        self._require("output_kernel", _is_odd(self.output_kernel, 1, 9), "an odd integer from 1 to 9")
+
+    def _check_kinds(self, field: str, length: int | None) -> None:
+        kinds, known = getattr(self, field), get_args(BlockKind)
+        if kinds is None:
+            return
+        fine = isinstance(kinds, tuple) and all(kind in known for kind in kinds)
+        number = "" if length is None else f"{length} "
+        self._require(field, fine and length in (None, len(kinds)), f"a list of {number}kinds of {known}, or null")
+        if all(kind == "conv3" for kind in kinds):
+            object.__setattr__(self, field, None)
 
     def _require(self, field: str, condition: bool, accepted: str) -> None:
         if not condition:
@@ -99,6 +154,37 @@ class MagnifierConfig:
     def c_downsample(self) -> int:
         """Width after the decoder's stride-2 convolutions, resolved."""
         return self.decoder_channels if self.downsample_channels is None else self.downsample_channels
+
+    @property
+    def c_stem(self) -> int:
+        """Width of the residual encoder's stem, resolved."""
+        return self.encoder_channels // 2 if self.stem_channels is None else self.stem_channels
+
+    @property
+    def k_encoder(self) -> int:
+        """Side of the encoder's first convolution, resolved; of the residual encoder's always 7."""
+        given = None if self.encoder == "residual" else self.encoder_kernel
+        return _FIRST_KERNEL[self.encoder] if given is None else given
+
+    @property
+    def encoder_parts(self) -> tuple[tuple[BlockKind, ...], tuple[BlockKind, ...], tuple[BlockKind, ...]]:
+        """Kinds of the blocks in the encoder's common, texture and shape parts, resolved; empty where it is linear."""
+        if self.encoder != "residual":
+            return (), (), ()
+        common, texture, shape = self.encoder_blocks
+        kinds = self.encoder_body or ("conv3",) * (common + texture + shape)
+        return kinds[:common], kinds[common : common + texture], kinds[common + texture :]
+
+    @property
+    def encoder_kinds(self) -> tuple[BlockKind, ...]:
+        """Kinds of all blocks of the encoder, resolved; empty where it is linear."""
+        common, texture, shape = self.encoder_parts
+        return common + texture + shape
+
+    @property
+    def decoder_kinds(self) -> tuple[BlockKind, ...]:
+        """Kinds of the blocks in the decoder's body, resolved."""
+        return self.decoder_body or ("conv3",) * self.decoder_depth
 
     @property
     def downsamplings(self) -> int:
@@ -117,8 +203,37 @@ class MagnifierConfig:
 
     @property
     def min_size(self) -> int:
-        """Frames are padded inside to at least this many pixels per side, so that every reflect padding is defined."""
-        return max(8, 2 * self.stride)
+        """Frames are padded inside to at least this many pixels per side, so that every reflect padding is defined.
+
+        That is where every convolution's input has more pixels than its padding. A multiple of ``stride``.
+        """
+        common, texture, shape = self.encoder_parts
+        needed = [8, 2 * self.stride, self.k_encoder // 2 + 1]  # 8: the manipulator pads by 3 at half of the size
+        for kinds, denominator in ((common + shape, 2), (texture, 4), (self.decoder_kinds, self.bottleneck)):
+            needed += [(max(BLOCK_PADDINGS[kind]) + 1) * denominator for kind in set(kinds)]
+        return -(-max(needed) // self.stride) * self.stride
+
+    def canonical(self) -> "MagnifierConfig":
+        """The one way to write this network: equal for two configs where they build the same network, and only there.
+
+        Fields that are not used get their defaults, and values that are those of ``None`` become ``None``. Networks are
+        the same where weights have the same names and shapes and equal weights give equal outputs.
+        """
+        default, residual = MagnifierConfig(), self.encoder == "residual"
+        has_blocks = bool(self.encoder_kinds or self.decoder_kinds or self.manipulator_block)
+        return replace(
+            self,
+            encoder_blocks=self.encoder_blocks if residual else default.encoder_blocks,
+            encoder_body=self.encoder_body if residual else None,
+            encoder_kernel=None if self.k_encoder == _FIRST_KERNEL[self.encoder] else self.k_encoder,
+            stem_channels=self.stem_channels if residual and self.c_stem != self.encoder_channels // 2 else None,
+            upsample_channels=None if self.c_upsample == self.decoder_channels else self.c_upsample,
+            downsample_channels=(
+                None if self.downsamplings == 0 or self.c_downsample == self.decoder_channels else self.c_downsample
+            ),
+            exit_projection=self.exit_projection or self.c_upsample == self.decoder_channels,
+            residual_scale=float(self.residual_scale) if has_blocks else default.residual_scale,
+        )
 
     @classmethod
     def proposed(cls) -> "MagnifierConfig":
@@ -140,7 +255,7 @@ class MagnifierConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for results files, checkpoints and hashing."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"encoder_blocks": list(self.encoder_blocks)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _is_int(value: object) -> bool:
@@ -149,6 +264,10 @@ def _is_int(value: object) -> bool:
 
 def _is_even(value: object) -> bool:
     return isinstance(value, int) and _is_int(value) and value >= 2 and value % 2 == 0
+
+
+def _is_odd(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and _is_int(value) and low <= value <= high and value % 2 == 1
 
 
 # Lets the weights-only unpickler of torch >= 2.6 rebuild hyperparameters that hold a config.

@@ -1,9 +1,11 @@
 """The decoder: texture and magnified shape to a frame, through a spatial bottleneck (Sections 5.2 and 5.3)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
-from lightning_mm.models.blocks import Upsample, conv, residual_stack
+from lightning_mm.models.blocks import ShuffleUpsample, Upsample, conv, residual_stack
 from lightning_mm.models.config import MagnifierConfig
 
 
@@ -11,7 +13,7 @@ class Decoder(nn.Module):
     """Concatenate, downsample to the bottleneck, d_D residual blocks of width c_D, upsample to the frame.
 
     A 1x1 convolution goes in before the body, and one comes out after it, where c_D is not the width beside it (Table
-    2).
+    2); ``config.exit_projection`` can leave out the latter.
     """
 
     def __init__(self, config: MagnifierConfig) -> None:
@@ -32,10 +34,17 @@ class Decoder(nn.Module):
             width = c_down
         self.down = nn.Sequential(*down)
         self.project_in = conv(width, c_d, 1) if width != c_d else nn.Identity()
-        self.body = residual_stack(config.decoder_depth, c_d, config.residual_scale)
-        self.project_out = conv(c_d, c_up, 1) if c_d != c_up else nn.Identity()
-        self.up = nn.Sequential(*(Upsample(c_up, c_up) for _ in range(config.downsamplings + 1)))
-        self.out = nn.Sequential(conv(c_up, c_up // 2, 3), nn.ReLU(inplace=True), conv(c_up // 2, 3, 7))
+        self.body = residual_stack(config.decoder_kinds, c_d, config.residual_scale)
+        self.project_out = conv(c_d, c_up, 1) if config.exit_projection and c_d != c_up else nn.Identity()
+        widths = [c_up if config.exit_projection else c_d] + [c_up] * (config.downsamplings + 1)
+        last = conv(c_up // 2, 3, config.output_kernel)
+        if config.upsampling == "pixel_shuffle":
+            widths[-1] = c_up // 2
+            self.up = nn.Sequential(*(ShuffleUpsample(*pair) for pair in pairwise(widths)))
+            self.out = nn.Sequential(last)
+        else:
+            self.up = nn.Sequential(*(Upsample(*pair) for pair in pairwise(widths)))
+            self.out = nn.Sequential(conv(c_up, c_up // 2, 3), nn.ReLU(inplace=True), last)
 
     def forward(self, texture: Tensor, shape: Tensor) -> Tensor:
         """Decode to frames.

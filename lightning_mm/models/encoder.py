@@ -26,12 +26,12 @@ class ResidualEncoder(nn.Module):
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()
         width = config.encoder_channels
-        common, texture, shape = config.encoder_blocks
+        common, texture, shape = config.encoder_parts
         scale = config.residual_scale
         self.common = nn.Sequential(
-            conv(3, width // 2, 7),
+            conv(3, config.c_stem, config.k_encoder),
             nn.ReLU(inplace=True),
-            conv(width // 2, width, 3, stride=2),
+            conv(config.c_stem, width, 3, stride=2),
             nn.ReLU(inplace=True),
             residual_stack(common, width, scale),
         )
@@ -47,12 +47,12 @@ class ResidualEncoder(nn.Module):
 
 
 class LinearEncoder(nn.Module):
-    """The paper's encoder: no activation; 7x7 and 3x3 stride 2 have collapsed into one 9x9 stride-2 convolution."""
+    """The paper's encoder: no activation; 7x7 and 3x3 stride 2 have collapsed into one stride-2 convolution, 9x9."""
 
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()
         width = config.encoder_channels
-        self.common = conv(3, width, 9, stride=2)
+        self.common = conv(3, width, config.k_encoder, stride=2)
         self.texture = conv(width, width, 3, stride=2)
         self.shape = conv(width, width, 3)
 
@@ -63,11 +63,11 @@ class LinearEncoder(nn.Module):
 
 
 class SingleLinearEncoder(nn.Module):
-    """One 13x13 stride-2 convolution (7x7, 3x3 stride 2, 3x3 collapsed) whose output is texture and shape at once."""
+    """One stride-2 convolution, 13x13 (7x7, 3x3 stride 2, 3x3 collapsed), that gives texture and shape at once."""
 
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()
-        self.common = conv(3, config.encoder_channels, 13, stride=2)
+        self.common = conv(3, config.encoder_channels, config.k_encoder, stride=2)
 
     def forward(self, frame: Tensor) -> Representation:
         """Encode frames (B, 3, H, W) in [-1, 1]."""

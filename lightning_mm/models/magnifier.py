@@ -1,6 +1,7 @@
 """The magnifier: encoder, manipulator and decoder behind the three methods that training and video both walk."""
 
 import math
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -113,12 +114,15 @@ class Magnifier(nn.Module):
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                fan_in = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
+                fan_in = module.in_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
                 nn.init.normal_(module.weight, std=math.sqrt(1.0 / fan_in))
                 nn.init.zeros_(_bias(module))
         for name, module in self.named_modules():
             if isinstance(module, nn.Sequential):
-                for layer, following in zip(module, list(module)[1:], strict=False):
+                layers = [
+                    layer for layer in module if not isinstance(layer, nn.PixelShuffle)
+                ]  # which only moves values
+                for layer, following in pairwise(layers):
                     if isinstance(layer, nn.Conv2d) and isinstance(following, nn.ReLU):
                         layer.weight.data.mul_(math.sqrt(2.0))
                         _bias(layer).data.fill_(0.5 if name.startswith("decoder.") else 0.0)

@@ -92,7 +92,8 @@ def describe(source: str | Path) -> Iterator[str]:
 def _network(arch: MagnifierConfig) -> Iterator[str]:
     figures = cost(arch)
     presets = {"proposed": MagnifierConfig.proposed(), "baseline": MagnifierConfig.baseline()}
-    same = [f" (the paper's {name} model)" for name, preset in presets.items() if preset == arch]
+    own = arch.canonical()
+    same = [f" (the paper's {name} model)" for name, preset in presets.items() if preset.canonical() == own]
     yield _line("architecture", f"{_pairs(arch.to_dict())}{''.join(same)}")
     size = f"{figures.height} x {figures.width}"
     flops = f"{figures.paper_gflops:.3f} G of the paper's FLOPs at {size}"
