@@ -5,6 +5,8 @@ import re
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
+from random_architectures import random_architecture
 
 from lightning_mm.models import MagnifierConfig
 
@@ -54,6 +56,35 @@ INVALID = [
     ({"decoder_channels": "32"}, "decoder_channels"),
     ({"bottleneck": 4.0}, "bottleneck"),
     ({"residual_scale": "1"}, "residual_scale"),
+    ({"encoder": "residual", "encoder_body": ("conv5",) * 6}, "encoder_body"),
+    ({"encoder": "residual", "encoder_body": ("conv3",) * 8}, "encoder_body"),
+    ({"encoder": "residual", "encoder_body": ("conv5",) * 6 + ("conv9",)}, "encoder_body"),
+    ({"encoder": "residual", "encoder_body": ("conv5",) * 6 + (["conv5"],)}, "encoder_body"),
+    ({"encoder": "linear", "encoder_body": ("conv9",)}, "encoder_body"),
+    ({"encoder": "residual", "encoder_body": "conv3"}, "encoder_body"),
+    ({"encoder_kernel": 8}, "encoder_kernel"),
+    ({"encoder_kernel": 1}, "encoder_kernel"),
+    ({"encoder_kernel": 33}, "encoder_kernel"),
+    ({"encoder_kernel": 9.0}, "encoder_kernel"),
+    ({"encoder_kernel": True}, "encoder_kernel"),
+    ({"stem_channels": 0}, "stem_channels"),
+    ({"stem_channels": 8.0}, "stem_channels"),
+    ({"stem_channels": True}, "stem_channels"),
+    ({"decoder_depth": 2, "decoder_body": ("conv5",)}, "decoder_body"),
+    ({"decoder_depth": 2, "decoder_body": ("conv3",) * 3}, "decoder_body"),
+    ({"decoder_depth": 2, "decoder_body": ()}, "decoder_body"),
+    ({"decoder_depth": 1, "decoder_body": (5,)}, "decoder_body"),
+    ({"decoder_depth": 5, "decoder_body": "conv5"}, "decoder_body"),
+    ({"exit_projection": 1}, "exit_projection"),
+    ({"exit_projection": None}, "exit_projection"),
+    ({"upsampling": "bilinear"}, "upsampling"),
+    ({"upsampling": None}, "upsampling"),
+    ({"output_kernel": 0}, "output_kernel"),
+    ({"output_kernel": 6}, "output_kernel"),
+    ({"output_kernel": 11}, "output_kernel"),
+    ({"output_kernel": -1}, "output_kernel"),
+    ({"output_kernel": None}, "output_kernel"),
+    ({"output_kernel": 7.0}, "output_kernel"),
 ]
 
 
@@ -81,6 +112,10 @@ def test_every_field_has_an_invalid_case():
         {"encoder": "residual", "encoder_blocks": (0, 0, 0)},
         {"residual_scale": 1e-3},
         {"bottleneck": 8},
+        {"encoder_kernel": 3, "output_kernel": 1, "stem_channels": 1},
+        {"encoder_kernel": 31, "output_kernel": 9},
+        {"encoder": "linear", "encoder_body": ("conv5",)},  # not used, so of any length
+        {"decoder_depth": 5, "decoder_body": ("conv3", "conv5", "conv7", "dilated3", "separable7")},
     ],
     ids=str,
 )
@@ -110,22 +145,58 @@ def test_blocks_from_a_list_become_a_hashable_tuple():
     assert config in {MagnifierConfig(encoder_blocks=(1, 0, 2))}
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_to_dict_round_trip_through_json(seed):
-    rng = random.Random(seed)
+def test_kinds_from_a_list_become_a_hashable_tuple():
+    kinds = ["conv3", "separable7"]
+    config = MagnifierConfig(decoder_depth=2, decoder_body=kinds)  # pyright: ignore[reportArgumentType]
+    assert config in {MagnifierConfig(decoder_depth=2, decoder_body=("conv3", "separable7"))}
+    assert config.to_dict()["decoder_body"] == kinds
+
+
+@pytest.mark.parametrize("body", ["[conv3,separable7]", "null"])
+def test_kinds_from_a_command_line(body):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(MagnifierConfig, "arch")
+    given = parser.parse_args([f"--arch.decoder_body={body}", "--arch.decoder_depth=2", "--arch.upsampling=nearest"])
+    expected = None if body == "null" else ("conv3", "separable7")
+    assert parser.instantiate(given).arch == MagnifierConfig(decoder_depth=2, decoder_body=expected)
+
+
+def test_a_body_of_the_papers_blocks_alone_is_no_body():
     config = MagnifierConfig(
-        encoder=rng.choice(("residual", "linear", "linear_single")),
-        encoder_blocks=(rng.randrange(9), rng.randrange(9), rng.randrange(9)),
-        encoder_channels=2 * rng.randint(1, 32),
-        manipulator_block=rng.random() < 0.5,
-        decoder_depth=rng.randrange(150),
-        decoder_channels=2 * rng.randint(1, 60),
-        upsample_channels=rng.choice((None, 8, 64)),
-        downsample_channels=rng.choice((None, 7, 64)),
-        bottleneck=rng.choice((2, 4, 8)),
-        alpha_convention=rng.choice(("alpha", "alpha_minus_one")),
-        residual_scale=rng.uniform(0.01, 1.0),
+        "residual", (1, 0, 1), encoder_body=("conv3", "conv3"), decoder_depth=3, decoder_body=("conv3",) * 3
     )
+    assert (config.encoder_body, config.decoder_body) == (None, None)
+    assert config == MagnifierConfig("residual", (1, 0, 1), decoder_depth=3)
+    empty = MagnifierConfig("residual", (0, 0, 0), encoder_body=(), decoder_depth=0, decoder_body=())
+    assert empty == MagnifierConfig("residual", (0, 0, 0), decoder_depth=0)
+
+
+def test_kinds_are_resolved_in_the_order_common_texture_shape():
+    body = ("conv5", "conv7", "dilated3", "separable7", "conv3", "conv5")
+    config = MagnifierConfig("residual", (1, 3, 2), encoder_body=body, decoder_depth=2)
+    assert config.encoder_parts == (body[:1], body[1:4], body[4:])
+    assert config.encoder_kinds == body
+    assert config.decoder_kinds == ("conv3", "conv3")
+    plain = MagnifierConfig("residual", (1, 0, 2), decoder_depth=0)
+    assert plain.encoder_parts == (("conv3",), (), ("conv3", "conv3"))
+    assert plain.decoder_kinds == ()
+    for encoder in ("linear", "linear_single"):
+        assert MagnifierConfig(encoder, (1, 3, 2), encoder_body=body).encoder_parts == ((), (), ())
+        assert MagnifierConfig(encoder).encoder_kinds == ()
+
+
+def test_widths_and_kernels_of_the_encoder_unless_set():
+    kernels = {encoder: MagnifierConfig(encoder).k_encoder for encoder in ("residual", "linear", "linear_single")}
+    assert kernels == {"residual": 7, "linear": 9, "linear_single": 13}
+    changed = {encoder: MagnifierConfig(encoder, encoder_kernel=5).k_encoder for encoder in kernels}
+    assert changed == {"residual": 7, "linear": 5, "linear_single": 5}
+    assert MagnifierConfig(encoder_channels=6).c_stem == 3
+    assert MagnifierConfig(encoder_channels=6, stem_channels=5).c_stem == 5
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_to_dict_round_trip_through_json(seed):
+    config = random_architecture(random.Random(seed))
     values = config.to_dict()
     assert set(values) == {field.name for field in dataclasses.fields(MagnifierConfig)}
     assert json.loads(json.dumps(values)) == values
@@ -187,3 +258,27 @@ def test_geometry(encoder, bottleneck, downsamplings, stride, min_size):
     config = MagnifierConfig(encoder=encoder, bottleneck=bottleneck)
     assert (config.downsamplings, config.stride, config.min_size) == (downsamplings, stride, min_size)
     assert config.has_texture_stride == (encoder != "linear_single")
+
+
+@pytest.mark.parametrize(
+    ("values", "min_size"),
+    [
+        ({"encoder_kernel": 13}, 8),
+        ({"encoder_kernel": 17}, 12),  # nine pixels for a padding of eight, then a multiple of four
+        ({"encoder_kernel": 31}, 16),
+        ({"encoder": "residual", "encoder_kernel": 31}, 8),  # not used
+        ({"decoder_body": ("conv5",)}, 12),  # three pixels at a quarter
+        ({"decoder_body": ("dilated3",)}, 12),
+        ({"decoder_body": ("separable7",)}, 16),
+        ({"decoder_body": ("conv7",), "bottleneck": 2}, 8),
+        ({"decoder_body": ("conv7",), "bottleneck": 8}, 32),
+        ({"encoder": "residual", "encoder_body": ("conv7", "conv3", "conv3"), "bottleneck": 2}, 8),
+        ({"encoder": "residual", "encoder_body": ("conv3", "conv7", "conv3"), "bottleneck": 2}, 16),
+        ({"encoder": "residual", "encoder_body": ("conv3", "conv3", "dilated3"), "bottleneck": 2}, 8),
+        ({"encoder": "linear", "encoder_body": ("conv3", "conv7", "conv3")}, 8),  # not used
+        ({"output_kernel": 9}, 8),
+    ],
+    ids=str,
+)
+def test_paddings_must_fit_into_the_smallest_frame(values, min_size):
+    assert MagnifierConfig(**{"encoder_blocks": (1, 1, 1), "decoder_depth": 1} | values).min_size == min_size

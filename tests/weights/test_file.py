@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from random_architectures import random_architecture
 from tiny_weights import ARCH, INFO
 
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.weights import WeightsInfo, read_weights, write_weights
+from lightning_mm.weights.describe import describe
 
 WEIGHT = "decoder.body.0.conv1.weight"
 
@@ -49,6 +52,34 @@ def test_round_trip(path, magnifier):
     for name, value in magnifier.state_dict().items():
         assert read.state[name].dtype == torch.float32
         assert torch.equal(read.state[name], value), name
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_architecture_comes_back(tmp_path, seed):
+    arch = random_architecture(random.Random(seed))
+    state = Magnifier(arch).state_dict()
+    write_weights(tmp_path / "any.safetensors", state, arch, INFO)
+    read = read_weights(tmp_path / "any.safetensors")
+    assert read.arch == arch
+    assert all(torch.equal(read.state[name], value) for name, value in state.items())
+    Magnifier(read.arch).load_state_dict(read.state)
+
+
+FIRST_FIELDS = [
+    *("encoder", "encoder_blocks", "encoder_channels", "manipulator_block", "decoder_depth", "decoder_channels"),
+    *("upsample_channels", "downsample_channels", "bottleneck", "alpha_convention", "residual_scale"),
+]
+
+
+def test_a_file_that_does_not_name_every_field_is_of_the_papers_blocks_and_tail(path):
+    header, payload = split(path)
+    arch = json.loads(header["__metadata__"]["arch"])
+    header["__metadata__"]["arch"] = json.dumps({name: arch[name] for name in FIRST_FIELDS})
+    join(path, header, payload)
+    assert read_weights(path).arch == ARCH
+    assert any(
+        f"{sum(v.numel() for v in read_weights(path).state.values()):,} parameters" in line for line in describe(path)
+    )
 
 
 def test_any_reader_of_safetensors_reads_it(path, magnifier):
