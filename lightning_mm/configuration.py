@@ -21,6 +21,7 @@ from lightning_mm.distributed import ShortWaits, allow_setup, check_launcher
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.recording import RunOptions, build_loggers
 from lightning_mm.tasks.magnify import MagnifyTask
+from lightning_mm.tasks.pairs import PairTask
 from lightning_mm.weights import read_magnifier
 from lightning_mm.weights.loading import ACCEPTED
 
@@ -32,7 +33,9 @@ _Dataclass = TypeVar("_Dataclass")
 class TrainingCLI(LightningCLI):
     """LightningCLI for one task and one data module, with strict keys, a run directory and fixed callbacks."""
 
-    def __init__(self, args: ArgsType, command: str, callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(
+        self, args: ArgsType, command: str, callbacks: Sequence[Callback] = (), task: type[PairTask] = MagnifyTask
+    ) -> None:
         self.command, self.more_callbacks = command, callbacks
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -40,7 +43,7 @@ class TrainingCLI(LightningCLI):
             # Lightning 2.6.6 calls jsonargparse by deprecated names, and warns of arguments given from Python.
             warnings.simplefilter("ignore")
             super().__init__(
-                MagnifyTask,
+                task,
                 PairDataModule,
                 save_config_callback=None,
                 trainer_defaults={
@@ -121,19 +124,25 @@ class TrainingCLI(LightningCLI):
         return yaml.safe_load(self.parser.dump(self.config, skip_none=False))
 
 
-def build(args: list[str], command: str = "fit", callbacks: Sequence[Callback] = ()) -> TrainingCLI:
+def build(
+    args: list[str],
+    command: str = "fit",
+    callbacks: Sequence[Callback] = (),
+    task: type[PairTask] = MagnifyTask,
+) -> TrainingCLI:
     """Parse a configuration and build trainer, task and data.
 
     Args:
         args: Command-line arguments.
         command: "fit", "validate" or "test".
         callbacks: Callbacks of the Trainer beside those of the configuration.
+        task: What is trained; "validate" and "test" are for magnifiers.
 
     Raises:
         InputError: A key, value or file is wrong; the message is the parser's, on one line.
     """
     try:
-        return TrainingCLI(args, command, callbacks)
+        return TrainingCLI(args, command, callbacks, task)
     except InputError:
         raise
     except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:

@@ -1,5 +1,7 @@
 """The one exception that means "the input is wrong", as opposed to "the program is wrong"; exit codes."""
 
+from typing import Any
+
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 75
 
 
@@ -19,7 +21,16 @@ class Interrupted(RuntimeError):
 
 
 class TrainingDivergedError(RuntimeError):
-    """Training ended because a number is no longer finite; the message says which and at which step (exit code 1)."""
+    """Training ended because a number is no longer finite; the message says which and at which step (exit code 1).
+
+    Args:
+        message: The message.
+        details: What a report may want to know: "step", "gradient_norm" (the last finite one), "paths".
+    """
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def one_line(error: BaseException) -> str:

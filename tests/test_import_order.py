@@ -1,4 +1,4 @@
-"""Imports go one way: models, then cost, losses and metrics, then data, tasks, search and at last the command line.
+"""Imports go one way: models, then cost, losses and metrics, then data and search spaces, tasks, search and at last the command line.
 
 The rules are read off the source, so that they hold for imports inside functions as well, and for modules yet to come.
 """
@@ -17,8 +17,8 @@ PACKAGE = "lightning_mm"
 ROOT = Path(lightning_mm.__file__).parent
 # A component may import those of lower rank; those of equal rank too, as long as no cycle comes of it.
 RANKS = {
-    **{"models": 0, "cost": 1, "losses": 1, "metrics": 1, "data": 2, "tasks": 3},
-    **{"search": 4, "benchmarking": 4, "cli": 5},
+    **{"models": 0, "cost": 1, "losses": 1, "metrics": 1, "data": 2, "spaces": 2, "tasks": 3},
+    **{"search": 4, "nas": 4, "benchmarking": 4, "cli": 5},
 }
 # What these few may import of the package. Everything else may import them.
 BESIDE = {

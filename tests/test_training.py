@@ -17,10 +17,10 @@ from PIL import Image
 from lightning_mm import training
 from lightning_mm.configuration import build
 from lightning_mm.cost import cost
-from lightning_mm.errors import InputError, Interrupted
+from lightning_mm.errors import InputError, Interrupted, TrainingDivergedError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import Results
-from lightning_mm.tasks.magnify import MagnifyTask, TrainingDivergedError
+from lightning_mm.tasks.magnify import MagnifyTask
 from lightning_mm.training import evaluate, fit
 from lightning_mm.weights import WeightsInfo, load_magnifier, write_weights
 

@@ -67,7 +67,7 @@ def build_bank(seed: int, split: str, procedural: int, texture_size: int, photos
 
     Args:
         seed: Base seed of the procedural textures.
-        split: "train" or "val"; the two never share a procedural texture.
+        split: "train", "val" or "search"; no two share a procedural texture.
         procedural: Number of procedural textures; 0 for photos alone.
         texture_size: Their side in texels; a scene shows half as many pixels before it repeats by reflection.
         photos: Folder of photos, searched in depth, or ``None``.

@@ -47,6 +47,8 @@ class PairDataModule(L.LightningDataModule):
         val_pairs: Number of validation pairs; 64 synthetic ones, or the last 5,000 of the data set, when left out.
         val_scenes: Ranges that validation scenes are drawn from.
         val_photos: Folder of photos for the validation scenes; procedural textures when left out.
+        search_pairs: Number of pairs of the training split that training does not see and that are measured instead of
+            the validation pairs, for a search that chooses by them; 0 for none. They are the same for every run.
         oh2018: Root of the data set of Oh et al. (2018); replaces the synthetic pairs in training and validation.
         num_workers: Loader processes. Scenes are a few numbers each, so 0 is right for synthetic pairs.
 
@@ -71,6 +73,7 @@ class PairDataModule(L.LightningDataModule):
         val_pairs: int | None = None,
         val_scenes: SceneConfig = SceneConfig(),  # noqa: B008
         val_photos: Path | None = None,
+        search_pairs: int = 0,
         oh2018: Path | None = None,
         num_workers: int = 0,
     ) -> None:
@@ -78,6 +81,7 @@ class PairDataModule(L.LightningDataModule):
         if val_pairs is None:
             val_pairs = 64 if oh2018 is None else 5000
         limits = {"size": SSIM_MIN_SIZE, "batch_size": 1, "epoch_samples": batch_size, "val_pairs": 1, "num_workers": 0}
+        limits |= {"search_pairs": 0}
         limits |= {"echo": 1, "textures": 0 if photos is not None else 1, "texture_size": 64}
         for name, low in limits.items():
             if locals()[name] < low:
@@ -91,6 +95,7 @@ class PairDataModule(L.LightningDataModule):
         self.photos, self.val_photos, self.oh2018 = photos, val_photos, oh2018
         self.echo, self.val_scenes = echo, val_scenes
         self.val_size, self.val_pairs, self.num_workers = val_size or size, val_pairs, num_workers
+        self.search_pairs = search_pairs
         self._banks: dict[str, TextureBank] = {}
         self._rendered: RenderedScenes | None = None
         self._validation_cache: dict[tuple[int, ...], Pairs] = {}
@@ -101,7 +106,7 @@ class PairDataModule(L.LightningDataModule):
     @property
     def val_count(self) -> int:
         """Number of validation pairs over all ranks, once the data is set up."""
-        return len(self._val) if isinstance(self._val, Oh2018Dataset) else self.val_pairs
+        return len(self._val) if isinstance(self._val, Oh2018Dataset) else self.search_pairs or self.val_pairs
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints: the number of ranks that share a step."""
@@ -110,7 +115,8 @@ class PairDataModule(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Build the texture banks, or open the data set, once."""
         if self._val is None:
-            self._val = self._oh2018("val") if self.oh2018 else self._scenes("val")
+            split = "search" if self.search_pairs else "val"
+            self._val = self._oh2018(split) if self.oh2018 else self._scenes(split)
         if stage == "fit" and self._train is None:
             self._train = self._oh2018("train") if self.oh2018 else self._scenes("train")
 
@@ -173,14 +179,16 @@ class PairDataModule(L.LightningDataModule):
         self.setup("validate")
         if isinstance(self._val, Oh2018Dataset):
             height, width = self._val[0]["target"].shape[-2:]
-            identity = {"name": "Oh et al. 2018, validation split", "pairs": len(self._val)}
+            split = "search slice of the training" if self.search_pairs else "validation"
+            identity = {"name": f"Oh et al. 2018, {split} split", "pairs": len(self._val)}
             return identity | {"height": height, "width": width, "digest": self._val.split_digest}
         assert isinstance(self._val, SceneDataset)
         # Of the scenes themselves, so that a change to how they are drawn shows.
-        scenes = [{name: value.tolist() for name, value in self._val[i].items()} for i in range(self.val_pairs)]
+        scenes = [{name: value.tolist() for name, value in self._val[i].items()} for i in range(self.val_count)]
         shown = {"bank": self._banks["val"].digest(), "scenes": scenes, "size": self.val_size}
-        source = "photos" if self.val_photos else "procedural textures"
-        identity = {"name": f"synthetic pairs, {source}", "pairs": self.val_pairs}
+        photos = self.photos if self.search_pairs else self.val_photos
+        source = ("photos" if photos else "procedural textures") + (" of training" if self.search_pairs else "")
+        identity = {"name": f"synthetic pairs, {source}", "pairs": self.val_count}
         return identity | {"height": self.val_size, "width": self.val_size, "digest": fingerprint(shown)}
 
     def validation_scenes(self) -> tuple[SceneSampler, TextureBank]:
@@ -195,20 +203,21 @@ class PairDataModule(L.LightningDataModule):
         return self._val.sampler, self._banks["val"]
 
     def _scenes(self, split: str) -> SceneDataset:
-        validation = split == "val"
-        photos = self.val_photos if validation else self.photos
-        textures = (0 if photos else _VALIDATION_TEXTURES) if validation else self.textures
-        seed = _VALIDATION_SEED if validation else self.seed
-        bank = build_bank(seed, split, textures, self.texture_size, photos)
-        self._banks[split] = bank
-        size, noise = (self.val_size, 0.0) if validation else (self.size, self.shot_noise)
-        ranges = self.val_scenes if validation else self.scenes
-        sampler = SceneSampler(ranges, bank, size, seed, split, noise)
-        return SceneDataset(sampler) if validation else SceneDataset(sampler, self.echo, self.batch_size)
+        """Of "train", "val", or "search", which shows what "train" shows but in scenes of its own."""
+        if split == "train":
+            bank = build_bank(self.seed, split, self.textures, self.texture_size, self.photos)
+            self._banks[split] = bank
+            sampler = SceneSampler(self.scenes, bank, self.size, self.seed, split, self.shot_noise)
+            return SceneDataset(sampler, self.echo, self.batch_size)
+        photos = self.photos if split == "search" else self.val_photos
+        textures = 0 if photos else _VALIDATION_TEXTURES
+        bank = build_bank(_VALIDATION_SEED, split, textures, self.texture_size, photos)
+        self._banks["val"] = bank
+        return SceneDataset(SceneSampler(self.val_scenes, bank, self.val_size, _VALIDATION_SEED, split, 0.0))
 
     def _oh2018(self, split: str) -> Oh2018Dataset:
         assert self.oh2018 is not None
-        dataset = Oh2018Dataset(self.oh2018, split, self.val_pairs)
+        dataset = Oh2018Dataset(self.oh2018, split, self.val_pairs, self.search_pairs)
         if split == "train" and len(dataset) < self.batch_size:
             raise InputError(
                 f"{self.oh2018}: {len(dataset)} training samples, fewer than one batch of {self.batch_size}"

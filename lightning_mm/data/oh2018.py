@@ -49,16 +49,17 @@ class Oh2018Dataset(Dataset[dict[str, Tensor]]):
 
     Args:
         root: Directory that holds ``train``.
-        split: "train" or "val".
+        split: "train", "val", or "search", which a search may choose by.
         val_pairs: Number of samples of "val", the last by name; "train" is the rest. The paper has 95,000 and 5,000.
+        search_pairs: Number of samples of "search", the last of those that "train" would else have.
 
     Raises:
         InputError: A folder, an image or a factor is missing or unreadable; the message names the first.
     """
 
-    def __init__(self, root: Path, split: str = "train", val_pairs: int = 5000) -> None:
-        if split not in ("train", "val"):
-            raise InputError(f"split {split!r}: must be 'train' or 'val'")
+    def __init__(self, root: Path, split: str = "train", val_pairs: int = 5000, search_pairs: int = 0) -> None:
+        if split not in ("train", "val", "search"):
+            raise InputError(f"split {split!r}: must be 'train', 'val' or 'search'")
         base = Path(root) / "train"
         if not base.is_dir():
             raise InputError(f"{root}: no folder 'train' in it, as in ROOT/train/frameA/000000.png")
@@ -68,7 +69,12 @@ class Oh2018Dataset(Dataset[dict[str, Tensor]]):
         if not 1 <= val_pairs < len(numbers):
             accepted = f"must be between 1 and {len(numbers) - 1}, as {root} has {len(numbers)} samples"
             raise InputError(f"val_pairs {val_pairs}: {accepted}")
-        numbers = numbers[:-val_pairs] if split == "train" else numbers[-val_pairs:]
+        rest = len(numbers) - val_pairs - search_pairs
+        if search_pairs < (split == "search") or rest < 1:
+            most = len(numbers) - val_pairs - 1
+            raise InputError(f"search_pairs {search_pairs}: must be between 1 and {most}, beside {val_pairs} of 'val'")
+        parts = {"train": numbers[:rest], "search": numbers[rest:-val_pairs], "val": numbers[-val_pairs:]}
+        numbers = parts[split]
         # Tensors, not lists: workers share their memory, and a list's reference counts would make each worker copy it.
         self._numbers = torch.tensor(numbers, dtype=torch.int64)
         self._alphas = torch.tensor(_read_factors(factors, numbers), dtype=torch.float32)

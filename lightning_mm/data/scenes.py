@@ -73,7 +73,7 @@ class SceneSampler:
         bank: Textures to choose from; only its groups and texture sizes are used.
         size: Side of the square frame in pixels.
         seed: Base seed.
-        split: "train" or "val": separate sample spaces of one seed.
+        split: "train", "val" or "search": separate sample spaces of one seed.
         shot_noise: Largest strength of the inputs' shot noise, drawn uniformly from 0 to this per frame; 0 for none.
     """
 

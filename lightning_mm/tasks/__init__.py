@@ -1,5 +1,7 @@
 """One thin LightningModule per training command."""
 
-from lightning_mm.tasks.magnify import MagnifyTask, OptimizerConfig
+from lightning_mm.tasks.magnify import MagnifyTask
+from lightning_mm.tasks.pairs import OptimizerConfig
+from lightning_mm.tasks.supernet import PathOptions, SupernetTask
 
-__all__ = ["MagnifyTask", "OptimizerConfig"]
+__all__ = ["MagnifyTask", "OptimizerConfig", "PathOptions", "SupernetTask"]

@@ -1,10 +1,7 @@
-"""Training and validation of a magnifier (the paper's Section 4.1; losses of Oh et al., 2018)."""
+"""Training and validation of a magnifier (the paper's Section 4.1)."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict
 
-import lightning as L
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -12,53 +9,15 @@ from torchmetrics import MeanMetric
 from lightning_mm.classical.linear import magnify_linear
 from lightning_mm.data.rendering import Pairs
 from lightning_mm.errors import TrainingDivergedError
-from lightning_mm.losses import LossConfig, MagnificationLoss
+from lightning_mm.losses import LossConfig
 from lightning_mm.metrics import LpipsNet, definitions, load_lpips, psnr, ssim
 from lightning_mm.models import Magnifier, MagnifierConfig
+from lightning_mm.tasks.pairs import OptimizerConfig, PairTask, plain
 
 FLOORS = ("frame_b", "linear_eulerian")
-_STATES = {"state_dict", "current_model_state"}  # with averaged weights, Lightning keeps the ones in training apart
 
 
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam and its learning-rate schedule.
-
-    Args:
-        lr: Peak learning rate. Oh et al. use 1e-4; the authors' PyTorch port 2e-4.
-        betas: Adam's decay rates; the port uses (0.9, 0.9).
-        warmup_steps: Steps over which the rate rises linearly from 0.
-        schedule: After the warm-up: "constant"; "cosine" down to 1 % of ``lr`` at the last step; "exponential", times
-            0.97 every 3,000 steps, as in the port.
-    """
-
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    warmup_steps: int = 0
-    schedule: Literal["constant", "cosine", "exponential"] = "constant"
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
-        if not 0.0 < self.lr < 1.0:
-            raise ValueError(f"OptimizerConfig.lr = {self.lr!r}: must be in (0, 1)")
-        if len(self.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.betas):
-            raise ValueError(f"OptimizerConfig.betas = {self.betas!r}: must be two numbers in [0, 1)")
-        if self.warmup_steps < 0:
-            raise ValueError(f"OptimizerConfig.warmup_steps = {self.warmup_steps}: must be >= 0")
-
-    def factor(self, step: int, total: int) -> float:
-        """Learning rate at a step as a multiple of ``lr``; ``total`` is the number of steps of the whole training."""
-        if step < self.warmup_steps:
-            return (step + 1) / (self.warmup_steps + 1)
-        if self.schedule == "exponential":
-            return 0.97 ** (step // 3000)
-        if self.schedule == "cosine":
-            progress = min(1.0, (step - self.warmup_steps) / max(1, total - self.warmup_steps))
-            return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * progress))
-        return 1.0
-
-
-class MagnifyTask(L.LightningModule):
+class MagnifyTask(PairTask):
     """Trains a magnifier.
 
     Args:
@@ -75,21 +34,19 @@ class MagnifyTask(L.LightningModule):
         self,
         arch: MagnifierConfig = MagnifierConfig(),  # noqa: B008  (frozen)
         loss: LossConfig = LossConfig(),  # noqa: B008
-        optim: OptimizerConfig = OptimizerConfig(),
+        optim: OptimizerConfig = OptimizerConfig(),  # noqa: B008
         lpips: LpipsNet = "off",
         compile: bool = False,
     ) -> None:
-        super().__init__()
-        # Plain types only: a checkpoint is then readable by the weights-only unpickler.
-        hyperparameters = {"arch": arch.to_dict(), "loss": _plain(asdict(loss)), "optim": _plain(asdict(optim))}
+        super().__init__(loss, optim)
+        hyperparameters = {"arch": arch.to_dict(), "loss": plain(asdict(loss)), "optim": plain(asdict(optim))}
         self.save_hyperparameters(hyperparameters | {"lpips": lpips})
-        self.arch, self.optim = arch, optim
-        self.lpips_net: LpipsNet = lpips
+        self.arch = arch
         self.magnifier = Magnifier(arch).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.lpips_net: LpipsNet = lpips
         if compile:
             for part in (self.magnifier.encoder, self.magnifier.manipulator, self.magnifier.decoder):
                 part.compile()
-        self.criterion = MagnificationLoss(loss)
         names = ("ssim", "psnr", "lpips")
         # By default the mean leaves NaN out, which would hide a network that has diverged.
         self.val_metrics = torch.nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
@@ -99,16 +56,10 @@ class MagnifyTask(L.LightningModule):
         # Kept out of the module tree: its weights belong in no checkpoint.
         self._lpips: list[torch.nn.Module] = []
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the weights of the frozen perceptual network out of checkpoints."""
-        for name in _STATES & checkpoint.keys():
-            checkpoint[name] = {k: v for k, v in checkpoint[name].items() if not k.startswith("criterion.")}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the perceptual network's own weights back, so that strict loading holds for everything else."""
-        own = {k: v for k, v in self.state_dict().items() if k.startswith("criterion.")}
-        for name in _STATES & checkpoint.keys():
-            checkpoint[name] = {**checkpoint[name], **own}
+    @property
+    def network(self) -> torch.nn.Module:
+        """The magnifier."""
+        return self.magnifier
 
     def setup(self, stage: str) -> None:
         """Load the LPIPS network, if it is asked for and can be had."""
@@ -127,19 +78,10 @@ class MagnifyTask(L.LightningModule):
 
     def training_step(self, batch: Pairs, batch_idx: int) -> Tensor:
         """Loss of one batch of pairs."""
-        a, b, c = (self.magnifier.encode(frame) for frame in (batch.frame_a, batch.frame_b, batch.frame_c))
-        shape = self.magnifier.manipulate(a.shape, b.shape, batch.alpha)
-        output = self.magnifier.decode(b.texture, shape, (batch.target.shape[-2], batch.target.shape[-1]))
-        loss, terms = self.criterion(output, batch.target, a, b, c, self.global_step)
-        values = {"loss": loss, **terms._asdict()}
-        if self._trainer is not None and self._trainer.world_size > 1:
-            # What is logged is of the whole batch, and all ranks stop at a loss that is no number.
-            means = self._trainer.strategy.reduce(torch.stack(list(values.values())).detach(), reduce_op="mean")
-            values = dict(zip(values, means.unbind(), strict=True))
-        if not torch.isfinite(values["loss"]):
-            raise TrainingDivergedError(f"the loss became {float(values['loss'].detach())} at step {self.global_step}")
-        self.log("train/loss", values.pop("loss"), prog_bar=True)
-        self.log_dict({f"train/{name}": value for name, value in values.items()})
+        loss, terms, _ = self.pair_loss(self.magnifier, batch)
+        value = self.log_loss(loss, terms)
+        if not torch.isfinite(value):
+            raise TrainingDivergedError(f"the loss became {float(value)} at step {self.global_step}")
         return loss
 
     def validation_step(self, batch: Pairs, batch_idx: int) -> None:
@@ -154,36 +96,6 @@ class MagnifyTask(L.LightningModule):
         floors = (batch.frame_b, magnify_linear(batch.frame_a, batch.frame_b, batch.alpha))
         for name, image in zip(FLOORS, floors, strict=True):
             self._measure("test", self.floor_metrics, f"{name}_", image, batch.target)
-
-    def configure_optimizers(self) -> Any:
-        """Adam with the schedule of ``OptimizerConfig``, stepped every training step."""
-        optim = self.optim
-        parameters = [p for p in self.magnifier.parameters() if p.requires_grad]
-        # Under float16 a fused optimiser unscales gradients itself, which must come before clipping.
-        fused = self.trainer.precision != "16-mixed"
-        optimizer = torch.optim.Adam(parameters, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=fused)
-
-        def factor(step: int) -> float:
-            # Asking for the number of steps makes the Trainer start the loader. At step 0, which does not depend on the
-            # number, a resumed run does not know its epoch yet, and workers would fetch the first epoch's samples.
-            return self.optim.factor(step, int(self.trainer.estimated_stepping_batches) if step > 0 else 1)
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip as the Trainer does; it refuses fused optimisers in mixed precision, also where nothing is scaled."""
-        if self.trainer.precision == "16-mixed" or not gradient_clip_val:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif gradient_clip_algorithm == "value":
-            torch.nn.utils.clip_grad_value_(self.magnifier.parameters(), gradient_clip_val)
-        else:
-            torch.nn.utils.clip_grad_norm_(self.magnifier.parameters(), gradient_clip_val)
 
     def metric_definitions(self) -> dict[str, str]:
         """In words with a fingerprint, what each metric computes."""
@@ -201,8 +113,3 @@ class MagnifyTask(L.LightningModule):
             metric.update(value if counts else value[:0])  # pyright: ignore[reportCallIssue]
             shown = name == "ssim" and not prefix
             self.log(f"{stage}/{prefix}{name}", metric, prog_bar=shown, on_step=False, on_epoch=True)  # pyright: ignore
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    kinds = (int, float, str, bool, type(None))
-    return {k: v if isinstance(v, kinds) else list(v) if isinstance(v, tuple) else str(v) for k, v in values.items()}

@@ -175,7 +175,7 @@ def test_val_pairs_out_of_range(root, val_pairs):
 
 
 def test_unknown_split(root):
-    assert construction_fails(root, split="test") == "split 'test': must be 'train' or 'val'"
+    assert construction_fails(root, split="test") == "split 'test': must be 'train', 'val' or 'search'"
 
 
 def test_root_that_does_not_exist(tmp_path):

@@ -10,10 +10,12 @@ from torch.utils.data import DataLoader
 
 from lightning_mm.classical.linear import magnify_linear
 from lightning_mm.data.rendering import Pairs
+from lightning_mm.errors import TrainingDivergedError
 from lightning_mm.losses import LossConfig
 from lightning_mm.metrics import psnr, ssim
 from lightning_mm.models import MagnifierConfig
-from lightning_mm.tasks.magnify import FLOORS, MagnifyTask, OptimizerConfig, TrainingDivergedError
+from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
+from lightning_mm.tasks.pairs import OptimizerConfig
 
 ARCH = MagnifierConfig(encoder_channels=2, decoder_depth=1, decoder_channels=4)
 SIZE = 16

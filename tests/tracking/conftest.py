@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lightning_mm.tasks.magnify import TrainingDivergedError
+from lightning_mm.errors import TrainingDivergedError
 from lightning_mm.training import fit
 
 TINY = [

@@ -1,0 +1,210 @@
+"""The paper's Appendix C: supernet, search, and then the question that it leaves open, what the networks can do.
+
+Each row goes through the same steps, each of which is kept and not done again::
+
+    DIR/a/row.json          the record: see ``RowRecord``
+    DIR/a/supernet/         the supernet's run
+    DIR/a/found-seed0/      the network found, from scratch
+    DIR/a/random-seed0/     a random network of the same space and cost, from scratch
+    DIR/a/plain-seed0/      the space's network without a search (kernel 3 everywhere, nothing skipped), where admitted
+    DIR/proposed-seed0/     the hand-designed references on the same budget
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightning_mm.errors import InputError, TrainingDivergedError
+from lightning_mm.nas.evolution import Evolution, evolve
+from lightning_mm.nas.inherited import Inherited, train_supernet
+from lightning_mm.nas.spec import Preset, RowSpec
+from lightning_mm.runs import RESULTS_FILE, fingerprint, write_text_atomically
+from lightning_mm.spaces import Genotype
+from lightning_mm.training import fit
+
+ROW_FILE = "row.json"
+NETWORKS = ("found", "random", "plain")
+_DRAWS = 1000
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class RowRecord:
+    """What a row has given so far. Plain JSON types.
+
+    Attributes:
+        name: Of the row.
+        description: Of the row.
+        max_gflops: The cap.
+        attainable: Lowest and highest cost of the space, in 1e9 of the paper's FLOPs.
+        space: The space, as in a configuration.
+        paper: What the paper prints.
+        budget: Fingerprint of the row and the preset; results of another budget are not mixed in.
+        supernet: Outcome of the supernet's training; see ``train_supernet``.
+        search: "genes" of the network found, "ssim" with inherited weights on the search pairs, "evaluated",
+            "duplicates", "infeasible", "filled", "cost_percentile" (share of random admitted networks that cost less),
+            "history" (evaluations and best score after each generation), "seconds".
+        networks: By name ("found", "random", "plain"): "genes", "arch", "gflops", "params", "runs" (directories that
+            hold results) and "diverged" (seed and reason).
+    """
+
+    name: str
+    description: str
+    max_gflops: float
+    attainable: tuple[float, float]
+    space: dict[str, Any]
+    paper: dict[str, Any]
+    budget: str
+    supernet: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def write(self, directory: Path) -> None:
+        """Write ``row.json``."""
+        write_text_atomically(directory / ROW_FILE, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def read(cls, directory: Path) -> "RowRecord":
+        """Read ``row.json``.
+
+        Raises:
+            InputError: It is missing or no such record.
+        """
+        path = directory / ROW_FILE
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: no record of 'lightning-mm nas appendix' ({error})") from None
+
+
+def run_row(row: RowSpec, preset: Preset, directory: Path, say: Say) -> RowRecord:
+    """Go through a row, or through what is left of it.
+
+    Args:
+        row: The row.
+        preset: The budget.
+        directory: Of all rows; the row's is below it.
+        say: Prints a line.
+
+    Raises:
+        InputError: A setting is wrong, or the directory holds the row with another budget.
+        Interrupted: Stopped; the same command continues.
+    """
+    own = directory / row.name
+    record = _begin(row, preset, own)
+    outcome, estimator = train_supernet(preset.supernet_arguments(row, own / "supernet"))
+    record.supernet = outcome
+    record.write(own)
+    if estimator is None:
+        say(f"{row.name}: the supernet diverged at step {outcome['step']}: {outcome['reason']}")
+        return record
+    probes = ", ".join(f"{name} {value:.3f}" for name, value in outcome["ssim"].items())
+    say(f"{row.name}: supernet trained, {outcome['steps']} steps, {outcome['seconds']:.0f} s (SSIM {probes})")
+    if not record.search:
+        record.search = _search(row, preset, estimator, lambda line: say(f"{row.name}: {line}"))
+        record.networks = _networks(row, record.search)
+        record.write(own)
+    for name, network in record.networks.items():
+        network |= _retrain(row, preset, own, name, network["arch"], say)
+        record.write(own)
+    return record
+
+
+def run_references(preset: Preset, directory: Path, say: Say) -> None:
+    """Train the hand-designed networks on the budget of the networks found, once per seed."""
+    for name, file in preset.references.items():
+        for seed in preset.seeds:
+            run_dir = directory / f"{name}-seed{seed}"
+            try:
+                results = fit(preset.retrain_arguments(run_dir, seed, reference=file), role="reference")
+            except TrainingDivergedError as error:
+                say(f"{name}, seed {seed}: diverged ({error})")
+                continue
+            say(f"{name}, seed {seed}: SSIM {results.metrics['ssim']:.4f}")
+
+
+def _begin(row: RowSpec, preset: Preset, directory: Path) -> RowRecord:
+    files = {str(path): path.read_text(encoding="utf-8") for path in preset.configs}
+    plain = {"preset": asdict(preset), "files": files, "space": row.space.to_dict(), "cap": row.max_gflops}
+    del plain["preset"]["description"], plain["preset"]["references"]
+    budget = fingerprint(json.loads(json.dumps(plain, default=str)))
+    if (directory / ROW_FILE).exists():
+        record = RowRecord.read(directory)
+        if record.budget != budget:
+            raise InputError(f"{directory}: holds this row with another budget; choose another directory, or delete it")
+        return record
+    paper = asdict(row.paper)
+    attainable = row.space.attainable
+    return RowRecord(row.name, row.description, row.max_gflops, attainable, row.space.to_dict(), paper, budget)
+
+
+def _search(row: RowSpec, preset: Preset, estimator: Inherited, say: Say) -> dict[str, Any]:
+    start = time.perf_counter()
+    history: list[tuple[int, float]] = []
+
+    def progress(generation: int, state: Evolution) -> None:
+        history.append((len(state.scores), state.scores[state.best]))
+        say(f"generation {generation}: best SSIM {history[-1][1]:.4f} of {history[-1][0]} networks")
+
+    found = evolve(row.space, estimator, preset.search, row.max_gflops, progress)
+    space, best = row.space, found.best
+    rng = np.random.default_rng(preset.search.seed)
+    costs = [space.flops(space.sample(rng, row.max_gflops)) for _ in range(_DRAWS)]
+    return {
+        "genes": list(best.values),
+        "ssim": found.scores[best],
+        "evaluated": len(found.scores),
+        "duplicates": found.duplicates,
+        "infeasible": found.infeasible,
+        "filled": found.filled,
+        "cost_percentile": float(np.mean(np.array(costs) < space.flops(best))),
+        "history": history,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def _networks(row: RowSpec, search: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    space, best = row.space, Genotype(tuple(search["genes"]))
+    rng = np.random.default_rng([2020, *row.name.encode()])
+    others = [space.sample(rng, row.max_gflops) for _ in range(_DRAWS)]
+    others = [other for other in others if space.canonical(other) != space.canonical(best)] or [best]
+    wanted = space.flops(best)
+    networks = {"found": best, "random": min(others, key=lambda other: abs(space.flops(other) - wanted))}
+    plain = Genotype(("conv3",) * len(space.choices))
+    if "conv3" in space.choices[0].values and space.flops(plain) <= row.max_gflops * 1e9:
+        networks["plain"] = plain
+    found = {}
+    for name, genotype in networks.items():
+        cost = space.cost(genotype)
+        figures = {"gflops": cost.paper_gflops, "params": cost.params}
+        found[name] = {"genes": list(genotype.values), "arch": space.config(genotype).to_dict(), **figures}
+    return found
+
+
+def _retrain(
+    row: RowSpec, preset: Preset, directory: Path, name: str, arch: dict[str, Any], say: Say
+) -> dict[str, Any]:
+    runs: list[str] = []
+    diverged: list[dict[str, Any]] = []
+    for seed in preset.seeds:
+        run_dir = directory / f"{name}-seed{seed}"
+        known = (run_dir / RESULTS_FILE).exists()
+        try:
+            results = fit(preset.retrain_arguments(run_dir, seed, arch), role="variant", overrides={"network": name})
+        except TrainingDivergedError as error:
+            diverged.append({"seed": seed, "reason": str(error)})
+            say(f"{row.name}: {name}, seed {seed}: diverged ({error})")
+            continue
+        runs.append(run_dir.name)
+        if not known:
+            cost = results.cost["paper_flops"] / 1e9
+            say(f"{row.name}: {name}, seed {seed}: SSIM {results.metrics['ssim']:.4f} at {cost:.2f} G from scratch")
+    return {"runs": runs, "diverged": diverged}
