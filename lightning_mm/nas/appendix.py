@@ -133,8 +133,14 @@ def run_references(preset: Preset, directory: Path, say: Say) -> None:
 
 def _begin(row: RowSpec, preset: Preset, directory: Path) -> RowRecord:
     files = {str(path): path.read_text(encoding="utf-8") for path in preset.configs}
-    plain = {"preset": asdict(preset), "files": files, "space": row.space.to_dict(), "cap": row.max_gflops}
-    del plain["preset"]["description"], plain["preset"]["references"]
+    plain: dict[str, Any] = {
+        "preset": asdict(preset),
+        "files": files,
+        "space": row.space.to_dict(),
+        "cap": row.max_gflops,
+    }
+    for free in ("description", "references", "seeds"):
+        del plain["preset"][free]
     budget = fingerprint(json.loads(json.dumps(plain, default=str)))
     if (directory / ROW_FILE).exists():
         record = RowRecord.read(directory)

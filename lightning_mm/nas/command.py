@@ -1,13 +1,14 @@
 """The commands ``lightning-mm nas ...``."""
 
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from lightning_mm.errors import InputError
 from lightning_mm.nas.appendix import run_references, run_row
+from lightning_mm.nas.race import Race
+from lightning_mm.nas.race_spec import read_race
 from lightning_mm.nas.spec import read_preset, read_row
+from lightning_mm.nas.stability import TABLE_FILE, read_stability, run_stability
 from lightning_mm.runs import require_writable
 
 ROWS = "sweeps/nas_?.yaml"
@@ -30,10 +31,46 @@ def appendix(preset: Path, rows: list[Path] | None = None, dir: Path | None = No
     specs = [read_row(path) for path in files]
     if len({spec.name for spec in specs}) < len(specs):
         raise InputError(f"rows = {[str(path) for path in files]}: two of them have one name")
-    directory = dir or Path("runs") / f"nas_{preset.stem}"
-    require_writable(directory, "dir", folder=True)
-    say: Callable[[str], None] = partial(print, file=sys.stderr, flush=True)
+    directory = _directory(dir, f"nas_{preset.stem}")
     for spec in specs:
-        run_row(spec, budget, directory, say)
-    run_references(budget, directory, say)
+        run_row(spec, budget, directory, _say)
+    run_references(budget, directory, _say)
     return directory
+
+
+def race(spec: Path, dir: Path | None = None) -> Path:
+    """Search one space in several ways on equal device seconds, and try the winner against the hand-designed network.
+
+    The same command continues what was interrupted.
+
+    Args:
+        spec: File of the race, such as sweeps/races/smoke.yaml.
+        dir: Directory for everything; runs/NAME when left out.
+    """
+    found = read_race(spec)
+    directory = _directory(dir, found.name)
+    Race(found, directory, _say).run()
+    return directory
+
+
+def stability(spec: Path, dir: Path | None = None) -> Path:
+    """Find out which setting makes a supernet diverge: short trainings, one setting changed at a time.
+
+    Args:
+        spec: File of the study, such as sweeps/nas_stability.yaml.
+        dir: Directory for everything; runs/NAME when left out.
+    """
+    found = read_stability(spec)
+    directory = _directory(dir, found.name)
+    run_stability(found, directory, _say)
+    return directory / TABLE_FILE
+
+
+def _directory(given: Path | None, name: str) -> Path:
+    directory = given or Path("runs") / name
+    require_writable(directory, "dir", folder=True)
+    return directory
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

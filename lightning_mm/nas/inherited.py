@@ -20,6 +20,7 @@ from lightning_mm.recording import LAST, claim, close_loggers
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.spaces import Genotype
 from lightning_mm.tasks import SupernetTask
+from lightning_mm.timing import device_seconds
 from lightning_mm.weights.checkpoint import read_checkpoint
 
 OUTCOME_FILE = "supernet.json"
@@ -64,8 +65,10 @@ def train_supernet(args: list[str]) -> tuple[dict[str, Any], Inherited | None]:
 
     Returns:
         The outcome, also in ``supernet.json`` of the run directory: "status" ("trained" or "diverged"), "steps",
-        "samples", "seconds", "gradient_norm" (the largest), "ssim" of four fixed networks, and where it diverged
-        "reason", "step", "paths" and the last finite gradient norm; and the estimator, ``None`` where it diverged.
+        "samples", "seconds", "device_seconds" (``timing.device_seconds``, for a training that was resumed scaled up
+        from the last stretch), "loss" (of the last step), "largest_gradient_norm", "ssim" of four fixed networks,
+        "inverted" (whether the largest of them is worse than the smallest), and where it diverged "reason", "step",
+        "paths" and "gradient_norm", the last finite one; and the estimator, ``None`` where it diverged.
 
     Raises:
         InputError: The configuration is wrong, or the directory belongs to another one.
@@ -93,6 +96,7 @@ def _train(cli: TrainingCLI, task: SupernetTask, checkpoint: Path) -> dict[str, 
     assert isinstance(watch, Stopwatch)
     resume = checkpoint if checkpoint.exists() else None
     diverged: dict[str, Any] = {}
+    start, steps = device_seconds(), 0 if resume is None else int(read_checkpoint(resume)["global_step"])
     try:
         with Interruptible(trainer, "run the same command again to continue"), warnings.catch_warnings():
             for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
@@ -103,6 +107,8 @@ def _train(cli: TrainingCLI, task: SupernetTask, checkpoint: Path) -> dict[str, 
     finally:
         close_loggers(trainer.loggers)
     measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    loss = measured.get("train/loss")
+    share = trainer.global_step / max(1, trainer.global_step - steps)
     probes = {key.removeprefix("val/ssim_"): v for key, v in measured.items() if key.startswith("val/ssim_")}
     if not diverged and not all(map(math.isfinite, probes.values())):
         diverged = {"reason": "the SSIM of a network is no number", "step": trainer.global_step}
@@ -113,6 +119,8 @@ def _train(cli: TrainingCLI, task: SupernetTask, checkpoint: Path) -> dict[str, 
         "steps": trainer.global_step,
         "samples": trainer.global_step * cli.datamodule.batch_size,
         "seconds": round(watch.seconds, 3),
+        "device_seconds": round((device_seconds() - start) * share, 3),
+        "loss": loss if loss is not None and math.isfinite(loss) else None,
         "largest_gradient_norm": task.largest_gradient_norm,
         "ssim": probes,
         "inverted": not diverged and probes["largest"] < probes["smallest"],

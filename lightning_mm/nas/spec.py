@@ -10,6 +10,7 @@ from lightning_mm.nas.evolution import EvolutionOptions
 from lightning_mm.spaces import ChoiceSpace
 
 PREFIXES = ("data.", "trainer.", "model.optim.", "model.loss.", "model.lpips", "run.ema_decay", "run.latency_size")
+QUIET = {"trainer.enable_progress_bar": False, "trainer.devices": 1}
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Preset:
             "run.dir": str(run_dir),
         }
         settings = {key: value for key, value in self.settings.items() if not key.startswith("model.lpips")}
-        return as_arguments(self.configs, {**settings, **self.supernet, **own, **_QUIET})
+        return as_arguments(self.configs, {**settings, **self.supernet, **own, **QUIET})
 
     def retrain_arguments(
         self, run_dir: Path, seed: int, arch: dict[str, Any] | None = None, reference: Path | None = None
@@ -116,10 +117,7 @@ class Preset:
         own = {"trainer.max_epochs": self.retrain_epochs, "run.dir": str(run_dir)}
         own |= {} if arch is None else {"model.arch": arch}
         files = [*self.configs, *([reference] if reference is not None else [])]
-        return as_arguments(files, {**self.settings, **seeds, **own, **_QUIET})
-
-
-_QUIET = {"trainer.enable_progress_bar": False, "trainer.devices": 1}
+        return as_arguments(files, {**self.settings, **seeds, **own, **QUIET})
 
 
 def read_row(path: Path) -> RowSpec:
