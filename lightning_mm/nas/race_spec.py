@@ -137,9 +137,9 @@ class RaceSpec:
         return as_arguments(self.configs, {**settings, **own, **self.supernet.settings, **QUIET})
 
     def budget(self) -> str:
-        """Fingerprint of everything that measurements depend on; arms, seconds and seeds may be extended."""
+        """Fingerprint of what the arms' measurements depend on; arms, seconds, seeds and epochs may be extended."""
         files = {str(path): path.read_text(encoding="utf-8") for path in self.configs}
-        plain = {"settings": self.settings, "files": files, "pairs": self.search_pairs, "final": self.final_epochs}
+        plain = {"settings": self.settings, "files": files, "pairs": self.search_pairs}
         return fingerprint({**plain, "space": self.space.to_dict(), "supernet": _plain(self.supernet)})
 
 
