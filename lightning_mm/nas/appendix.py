@@ -185,7 +185,7 @@ def _networks(row: RowSpec, search: dict[str, Any]) -> dict[str, dict[str, Any]]
     wanted = space.flops(best)
     networks = {"found": best, "random": min(others, key=lambda other: abs(space.flops(other) - wanted))}
     plain = Genotype(("conv3",) * len(space.choices))
-    if "conv3" in space.choices[0].values and space.flops(plain) <= row.max_gflops * 1e9:
+    if "conv3" in space.choices[0].values and space.admits(plain, row.max_gflops):
         networks["plain"] = plain
     found = {}
     for name, genotype in networks.items():

@@ -102,10 +102,9 @@ def evolve(
     """
     rng = np.random.default_rng(options.seed)
     state = Evolution()
-    cap = math.inf if max_gflops is None else max_gflops * 1e9
-    first = [path for path in start if space.flops(path) <= cap]
+    first = [path for path in start if space.admits(path, max_gflops)]
     for generation in range(options.generations + 1):
-        found = dict.fromkeys(first if generation == 0 else _offspring(space, state, options, cap, rng))
+        found = dict.fromkeys(first if generation == 0 else _offspring(space, state, options, max_gflops, rng))
         for _ in range(_ATTEMPTS * options.population):
             if len(found) >= options.population:
                 break
@@ -121,7 +120,11 @@ def evolve(
 
 
 def _offspring(
-    space: SearchSpace, state: Evolution, options: EvolutionOptions, cap: float, rng: np.random.Generator
+    space: SearchSpace,
+    state: Evolution,
+    options: EvolutionOptions,
+    max_gflops: float | None,
+    rng: np.random.Generator,
 ) -> list[Genotype]:
     parents = state.top(options.parents)
     found: dict[Genotype, None] = {}
@@ -141,7 +144,7 @@ def _offspring(
             path = make()
             if path in state.scores or path in found:
                 state.duplicates += 1
-            elif space.flops(path) > cap:
+            elif not space.admits(path, max_gflops):
                 state.infeasible += 1
             else:
                 found[path] = None

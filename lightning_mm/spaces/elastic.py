@@ -7,7 +7,7 @@ from typing import Any
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.spaces.genotype import Choice, Genotype, Value
-from lightning_mm.spaces.space import SearchSpace
+from lightning_mm.spaces.space import SearchSpace, replaced
 
 STAGES = 4
 """Equal stages of the decoder's body, each of one kind of block."""
@@ -54,8 +54,9 @@ class ElasticSpace(SearchSpace):
         kinds: tuple[str, ...] = ("separable7", "conv3", "dilated3", "conv5"),
     ) -> None:
         self.arguments = {name: value for name, value in locals().items() if name != "self"}
-        for name in encoder:
-            _encoder_fields(name)
+        meant = [_encoder_fields(name) for name in encoder]
+        if same := [name for name, fields in zip(encoder, meant, strict=True) if meant.count(fields) > 1]:
+            raise ValueError(f"ElasticSpace.encoder = {same}: these are one encoder")
         if unknown := set(kinds) - set(_BLOCK_COST):
             raise ValueError(f"ElasticSpace.kinds = {min(unknown)!r}: must be one of {_BLOCK_COST}")
         if unknown := set(upsampling) - {"pixel_shuffle", "nearest"}:
@@ -77,8 +78,10 @@ class ElasticSpace(SearchSpace):
         )
         self.stages = stages
         self._config = lru_cache(maxsize=4096)(self._build)
-        for genotype in self.covers():
-            self.config(genotype)  # so that a size that no network can have is refused here
+        one = self.covers()[0].values
+        for number, choice in enumerate(self.choices):
+            for value in choice.values:
+                self.config(Genotype(replaced(one, number, value)))  # so that what no network can have is refused here
 
     def config(self, genotype: Genotype) -> MagnifierConfig:
         """The network."""
@@ -113,7 +116,7 @@ class ElasticSpace(SearchSpace):
     def covers(self) -> list[Genotype]:
         """The largest member with each kind of encoder, block and upsampling, at each bottleneck."""
         largest = {choice.name: choice.values[-1] for choice in self.choices}
-        first = {choice.name: choice.values[0] for choice in self.choices}
+        smaller = {choice.name: choice.values[-2:][0] for choice in self.choices}
         names = [choice.name for choice in self.choices]
         stages = [name for name in names if name.startswith("stage_")]
         by_name = dict(zip(names, self.choices, strict=True))
@@ -125,8 +128,8 @@ class ElasticSpace(SearchSpace):
                 *({"upsampling": value} for value in by_name["upsampling"].values),
                 *(dict.fromkeys(stages, kind) for kind in self.choices[-1].values),
                 # Where widths beside each other are equal, there is no projection between them.
-                {"decoder_channels": first["decoder_channels"]},
-                {"encoder_channels": first["encoder_channels"]},
+                {"decoder_channels": smaller["decoder_channels"]},
+                {"encoder_channels": smaller["encoder_channels"]},
             ]
             for change in changes:
                 found[Genotype(tuple({**start, **change}.values()))] = None

@@ -20,6 +20,11 @@ def path_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, step])
 
 
+def as_flops(max_gflops: float | None) -> float:
+    """A cap given in 1e9 of the paper's FLOPs as a whole number of them; infinity for none."""
+    return math.inf if max_gflops in (None, math.inf) else round(max_gflops * 1e9)
+
+
 class SearchSpace(ABC):
     """A finite set of architectures, each a value per choice.
 
@@ -76,6 +81,10 @@ class SearchSpace(ABC):
         """The paper's FLOPs."""
         return self.cost(genotype).paper_flops
 
+    def admits(self, genotype: Genotype, max_gflops: float | None) -> bool:
+        """Whether a member meets a cap in 1e9 of the paper's FLOPs."""
+        return self.flops(genotype) <= as_flops(max_gflops)
+
     @cached_property
     def attainable(self) -> tuple[float, float]:
         """Lowest and highest cost in 1e9 of the paper's FLOPs."""
@@ -101,7 +110,7 @@ class SearchSpace(ABC):
             InputError: It is below the cheapest member; the message gives the attainable range.
         """
         low, high = self.attainable
-        if max_gflops < low:
+        if not max_gflops >= low:
             raise InputError(f"max_gflops = {max_gflops:g}: this space attains {low:.3f} to {high:.3f} G")
 
     def sample(self, rng: np.random.Generator, max_gflops: float | None = None, spread: bool = False) -> Genotype:
@@ -123,19 +132,17 @@ class SearchSpace(ABC):
         low, high = self.attainable
         if max_gflops is not None:
             self.require_cap(max_gflops)
-        cap = math.inf if max_gflops is None else max_gflops * 1e9
         if spread:
-            cap = float(rng.uniform(low, min(high, cap / 1e9))) * 1e9
-            cap = max(cap, math.ceil(low * 1e9))
+            max_gflops = rng.uniform(low, high if max_gflops is None else min(high, max_gflops))
+        cap = as_flops(max_gflops)
         able = [genotype for genotype, flops in self._cheapest.items() if flops <= cap]
         genes = list(able[int(rng.integers(len(able)))].values)
         free = [number for number, choice in enumerate(self.choices) if not choice.structural]
         for number in rng.permutation(free):
             values = self.choices[number].values
-            count = len(values)
             if math.isfinite(cap):
-                count = sum(self.flops(Genotype(_replaced(genes, number, value))) <= cap for value in values)
-            genes[number] = values[int(rng.integers(count))]
+                values = [value for value in values if self.flops(Genotype(replaced(genes, number, value))) <= cap]
+            genes[number] = values[int(rng.integers(len(values)))]
         return Genotype(tuple(genes))
 
     def largest(self, rng: np.random.Generator) -> Genotype:
@@ -188,5 +195,6 @@ class SearchSpace(ABC):
         return {genotype: self.flops(genotype) for genotype in map(Genotype, product(*values))}
 
 
-def _replaced(genes: Sequence[Value], number: int, value: Value) -> tuple[Value, ...]:
+def replaced(genes: Sequence[Value], number: int, value: Value) -> tuple[Value, ...]:
+    """Genes with one of them changed."""
     return (*genes[:number], value, *genes[number + 1 :])

@@ -134,8 +134,9 @@ class SupernetTask(PairTask):
         # Under float16 an overflow is the loss scaler's business.
         if self.trainer.precision != "16-mixed":
             self._require_finite("gradient norm", norm)
-        self.gradient_norm = float(norm)
-        self.largest_gradient_norm = max(self.largest_gradient_norm, self.gradient_norm)
+        if torch.isfinite(norm):
+            self.gradient_norm = float(norm)
+            self.largest_gradient_norm = max(self.largest_gradient_norm, self.gradient_norm)
         super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def validation_step(self, batch: Pairs, batch_idx: int) -> None:
