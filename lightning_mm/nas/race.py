@@ -195,6 +195,8 @@ class Race:
         space, rng = self.spec.space, np.random.default_rng(_VALIDITY_SEED)
         proposer = RandomProposer(space, self.spec.max_gflops, known=[self.hand], seed=int(rng.integers(2**31)))
         members = proposer.propose(self.spec.validity)
+        for epochs in self.spec.rungs:
+            self.measurer(self.hand, epochs, "validity")  # which rounds may have dropped earlier
         for number, genotype in enumerate(members):
             row = [self.measurer(genotype, epochs, "validity") for epochs in self.spec.rungs][-1]
             told = "diverged" if row.ssim is None else f"SSIM {row.ssim:.4f} at {row.gflops:.2f} G"
@@ -241,11 +243,14 @@ class Race:
     def _cheapest_not_worse(self, events: list[dict[str, Any]]) -> dict[str, Any] | None:
         """The cheapest network that is not below the hand-designed one after the longest training of both."""
         last = max(self.spec.rungs)
+        level = self.measurer(self.hand, last, "validity").ssim
         at = [event for event in events if event["epochs"] == last and event["ssim"] is not None]
-        own = [event["ssim"] for event in at if event["architecture"] == self.record.hand_designed]
-        others = [event for event in at if own and event["ssim"] >= own[0]]
-        others = [event for event in others if event["architecture"] != self.record.hand_designed]
-        return min(others, key=lambda event: event["gflops"], default=None)
+        at = [event for event in at if event["architecture"] != self.record.hand_designed]
+        return min(
+            (event for event in at if level is not None and event["ssim"] >= level),
+            key=lambda event: event["gflops"],
+            default=None,
+        )
 
     def _entry(self, genotype: Genotype | None, config: MagnifierConfig, arms: list[str]) -> dict[str, Any]:
         report = cost(config)
