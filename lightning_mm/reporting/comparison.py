@@ -1,9 +1,10 @@
 """Each model beside the hand-designed one trained on the same budget: differences of mean SSIM with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import mean, stdev, variance
+from typing import Any
 
 from scipy.stats import t as student
 
@@ -62,12 +63,23 @@ class Comparison:
 
 
 def ssim_difference(model: Model, reference: Model) -> Difference | None:
-    """Difference of mean SSIM and its 95 % confidence interval.
+    """Difference of mean SSIM and its 95 % confidence interval, see ``difference_by_seed``."""
+    return difference_by_seed(model.by_seed("ssim"), reference.by_seed("ssim"))
+
+
+def difference_by_seed(mine: Mapping[Any, float], other: Mapping[Any, float]) -> Difference | None:
+    """Difference of means and its 95 % confidence interval.
 
     Paired by seed where at least two seeds are common to both, else Welch's where both have at least two, else without
     an interval.
+
+    Args:
+        mine: Seed to value; a seed of ``None`` is never common.
+        other: What is subtracted, likewise.
+
+    Returns:
+        The difference, or ``None`` where one side is empty.
     """
-    mine, other = model.by_seed("ssim"), reference.by_seed("ssim")
     if not mine or not other:
         return None
     common = [seed for seed in mine if seed in other and seed is not None]

@@ -1,0 +1,150 @@
+"""The page of ``lightning-mm nas race``: is what the searches found better than the hand-designed network?"""
+
+from html import escape
+from pathlib import Path
+
+from lightning_mm.errors import InputError
+from lightning_mm.reporting.architecture_blocks import blocks_svg, of_arch
+from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
+from lightning_mm.reporting.html import warning as warning_box
+from lightning_mm.reporting.nas_race_figures import best_figure, finalists_figure, networks_figure, volume_figure
+from lightning_mm.reporting.nas_race_records import Race, finalist_name, read_race
+from lightning_mm.reporting.nas_race_tables import (
+    Grid,
+    arms_grid,
+    claim_grid,
+    finalists_grid,
+    genes_grid,
+    ranking_grid,
+    subpixel_grid,
+    supernet_facts,
+)
+from lightning_mm.reporting.nas_race_verdict import (
+    arms_note,
+    finalists_note,
+    networks_note,
+    notes,
+    progress_note,
+    ranking_note,
+    ranking_text,
+    rule,
+    subpixel_note,
+    verdict,
+)
+from lightning_mm.reporting.plot import plot
+from lightning_mm.reporting.provenance import comparability_warnings, provenance
+from lightning_mm.runs import write_text_atomically
+
+PAGE_FILE, MARKDOWN_FILE = "race.html", "race.md"
+_ADVICE = "The claim holds only where they agree in all of it."
+_FEW = "Steps", "Samples seen", "Crop", "Precision", "Seeds", "Validation set", "Hardware", "Commit"
+
+
+def write_race(directory: Path) -> Path:
+    """Write ``race.html`` and ``race.md`` about a race, finished or not.
+
+    Args:
+        directory: Of ``lightning-mm nas race``.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: The directory holds no race, a record is not readable, or the files cannot be written.
+    """
+    race = read_race(directory)
+    texts = {MARKDOWN_FILE: markdown(race), PAGE_FILE: page(race)}
+    try:
+        for name, text in texts.items():
+            write_text_atomically(directory / name, text)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot write the report there ({error.strerror})") from None
+    return directory / PAGE_FILE
+
+
+def page(race: Race) -> str:
+    """The page as HTML that shows the same on any machine, offline."""
+    record, runs, claim = race.record, race.runs, race.claim
+    lead = f'<p class="lead">{escape(record.description)}</p>' if record.description else ""
+    body = [
+        f"<header><p class=kicker>A race of architecture searches</p><h1>{escape(record.name)}</h1>{lead}</header>",
+        _verdict(race),
+        "" if runs is None else warning_box(comparability_warnings(runs), _ADVICE),
+        "" if claim is None else _section("claim", "The rule", _grid(claim_grid(claim), rule(race))),
+        _section("progress", "Progress against device seconds", _progress(race)),
+        _section("networks", "SSIM against FLOPs", _networks(race)),
+        _section("ranking", "How well cheap estimates rank", _ranking(race)),
+        _section("arms", "The arms", _grid(arms_grid(race), arms_note(race), *supernet_facts(race))),
+        _section("finalists", "The finalists", _finalists(race)) if record.finalists else "",
+        _section("subpixel", "Subpixel test", _subpixel(race)),
+    ]
+    if runs is not None:
+        body += [provenance_section(runs), definitions_section(definitions(runs))]
+    return document(f"{record.name}: a race of architecture searches", "\n".join(body))
+
+
+def markdown(race: Race) -> str:
+    """Sentences and tables in Markdown."""
+    runs, claim, genes, subpixel = race.runs, race.claim, genes_grid(race), subpixel_grid(race)
+    parts = [f"# {race.record.name}", race.record.description, *notes(race), " ".join(verdict(race))]
+    if claim is not None:
+        parts += ["## The rule", claim_grid(claim).markdown(), rule(race)]
+    parts += ["## The arms", arms_grid(race).markdown(), arms_note(race), *supernet_facts(race)]
+    parts += ["## How well cheap estimates rank", ranking_text(race)]
+    parts += [ranking_grid(race).markdown(), ranking_note(race)] if race.rankings else []
+    if race.record.finalists:
+        parts += ["## The finalists", finalists_grid(race).markdown(), finalists_note(race)]
+    parts += [] if genes is None else [genes.markdown()]
+    parts += [] if subpixel is None else ["## Subpixel test", subpixel.markdown(), subpixel_note(race)]
+    if runs is not None:
+        lines = [f"- {name}: {text}" for name, text in provenance(runs) if name in _FEW]
+        parts += ["## How the numbers came about", "\n".join(lines)]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _verdict(race: Race) -> str:
+    boxes = "".join(note_box(note) if ": " in note else note_box(f"Note: {note}") for note in notes(race))
+    first, *rest = (escape(sentence) for sentence in verdict(race))
+    lead = first if boxes else f"<strong>{first}</strong>"  # what is no verdict does not look like one
+    known = "" if race.runs is None else facts(race.runs)
+    return f"<section class=verdict>{boxes}<p>{lead} {' '.join(rest)}</p>{known}</section>"
+
+
+def _section(identifier: str, title: str, inner: str) -> str:
+    return f'<section id="{identifier}"><h2>{escape(title)}</h2>{inner}</section>' if inner else ""
+
+
+def _grid(grid: Grid, *said: str) -> str:
+    return grid.html() + "".join(f'<p class="small">{escape(text)}</p>' for text in said)
+
+
+def _progress(race: Race) -> str:
+    said = f"<p>{escape(progress_note(race))}</p>"
+    if not any(curve.seconds for curve in race.curves()):
+        return said
+    return said + plot(volume_figure(race), "volume") + plot(best_figure(race), "best")
+
+
+def _networks(race: Race) -> str:
+    finalists = "" if race.runs is None else plot(finalists_figure(race), "final")
+    return f"<p>{escape(networks_note(race))}</p>{plot(networks_figure(race), 'measured')}{finalists}"
+
+
+def _ranking(race: Race) -> str:
+    table = _grid(ranking_grid(race), ranking_note(race)) if race.rankings else ""
+    return f"<p>{escape(ranking_text(race))}</p>{table}"
+
+
+def _finalists(race: Race) -> str:
+    genes = genes_grid(race)
+    strips = [
+        of_arch(finalist_name(name), f"{entry['gflops']:.2f} G, {entry['params']:,}", entry["arch"])
+        for name, entry in race.record.finalists.items()
+    ]
+    table = "" if genes is None else f"<h3>Architectures</h3>{genes.html()}"
+    return f'{_grid(finalists_grid(race), finalists_note(race))}{table}<div class="drawn">{blocks_svg(strips)}</div>'
+
+
+def _subpixel(race: Race) -> str:
+    grid = subpixel_grid(race)
+    return "" if grid is None else _grid(grid, subpixel_note(race))
