@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 
 from lightning_mm.errors import InputError
-from lightning_mm.reporting.architecture_blocks import blocks_svg, of_arch
+from lightning_mm.reporting.architecture_blocks import KINDS, blocks_svg, of_arch
 from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
 from lightning_mm.reporting.html import warning as warning_box
 from lightning_mm.reporting.nas_race_figures import best_figure, finalists_figure, networks_figure, volume_figure
@@ -12,6 +12,7 @@ from lightning_mm.reporting.nas_race_records import Race, finalist_name, read_ra
 from lightning_mm.reporting.nas_race_tables import (
     Grid,
     arms_grid,
+    as_markdown,
     claim_grid,
     finalists_grid,
     genes_grid,
@@ -22,6 +23,7 @@ from lightning_mm.reporting.nas_race_tables import (
 from lightning_mm.reporting.nas_race_verdict import (
     arms_note,
     finalists_note,
+    front_text,
     networks_note,
     notes,
     progress_note,
@@ -86,10 +88,15 @@ def page(race: Race) -> str:
 def markdown(race: Race) -> str:
     """Sentences and tables in Markdown."""
     runs, claim, genes, subpixel = race.runs, race.claim, genes_grid(race), subpixel_grid(race)
-    parts = [f"# {race.record.name}", race.record.description, *notes(race), " ".join(verdict(race))]
+    parts = [
+        f"# {as_markdown(race.record.name)}",
+        as_markdown(race.record.description),
+        *notes(race),
+        " ".join(verdict(race)),
+    ]
     if claim is not None:
         parts += ["## The rule", claim_grid(claim).markdown(), rule(race)]
-    parts += ["## The arms", arms_grid(race).markdown(), arms_note(race), *supernet_facts(race)]
+    parts += ["## The arms", arms_grid(race).markdown(), arms_note(race), *supernet_facts(race), front_text(race)]
     parts += ["## How well cheap estimates rank", ranking_text(race)]
     parts += [ranking_grid(race).markdown(), ranking_note(race)] if race.rankings else []
     if race.record.finalists:
@@ -126,8 +133,9 @@ def _progress(race: Race) -> str:
 
 
 def _networks(race: Race) -> str:
+    front = f'<p class="small">{escape(front_text(race))}</p>'
     finalists = "" if race.runs is None else plot(finalists_figure(race), "final")
-    return f"<p>{escape(networks_note(race))}</p>{plot(networks_figure(race), 'measured')}{finalists}"
+    return f"<p>{escape(networks_note(race))}</p>{plot(networks_figure(race), 'measured')}{front}{finalists}"
 
 
 def _ranking(race: Race) -> str:
@@ -138,11 +146,15 @@ def _ranking(race: Race) -> str:
 def _finalists(race: Race) -> str:
     genes = genes_grid(race)
     strips = [
-        of_arch(finalist_name(name), f"{entry['gflops']:.2f} G, {entry['params']:,}", entry["arch"])
+        of_arch(finalist_name(name), f"{entry['gflops']:.2f} G, {entry['params']:,} parameters", entry["arch"])
         for name, entry in race.record.finalists.items()
     ]
     table = "" if genes is None else f"<h3>Architectures</h3>{genes.html()}"
-    return f'{_grid(finalists_grid(race), finalists_note(race))}{table}<div class="drawn">{blocks_svg(strips)}</div>'
+    drawn = f"<h3>As residual blocks, in the order of the signal</h3><div class=drawn>{blocks_svg(strips)}</div>"
+    others = {kind for entry in race.record.finalists.values() for kind in entry["arch"].get("decoder_body") or ()}
+    if others := sorted(others - set(KINDS)):
+        drawn += f'<p class="small">Grey: {escape(", ".join(others))}, as the table says.</p>'
+    return f"{_grid(finalists_grid(race), finalists_note(race))}{table}{drawn}"
 
 
 def _subpixel(race: Race) -> str:

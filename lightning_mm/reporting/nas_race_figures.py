@@ -12,6 +12,7 @@ from lightning_mm.nas.table import Measured
 from lightning_mm.reporting.model import Model
 from lightning_mm.reporting.nas_race_records import ARMS, Curve, Race, arm_name, finalist_name
 from lightning_mm.reporting.pareto import Point
+from lightning_mm.reporting.placement import Box, place_label
 from lightning_mm.reporting.progress import hypervolume
 from lightning_mm.reporting.style import BLUE, INK, MUTED, OTHER_COLOR, layout, padded
 
@@ -19,6 +20,8 @@ COLORS = {"random": "#D55E00", "halving": BLUE, "supernet": "#009E73", "validity
 SYMBOLS = ("circle", "diamond-open", "triangle-up-open", "square-open", "cross-thin-open")
 """Of the last rung, the one before, and so on."""
 
+# Names are placed for a page of about 900 pixels; on a wider one points only move apart.
+_WIDTH, _HEIGHT = 680, 320
 _DASHES = {"random": "solid", "halving": "dash", "supernet": "dashdot"}
 
 
@@ -58,8 +61,8 @@ def _progress(curves: Sequence[Curve], values: Sequence[list[float]], title: str
             figure.add_vline(x=curve.start / scale, line={"color": color, "dash": "dot", "width": 1.4}, layer="below")
             late = curve.start > 0.6 * end
             figure.add_annotation(
-                x=curve.start / scale, y=0, yref="paper", xanchor="right" if late else "left", yanchor="bottom",
-                xshift=-5 if late else 5, yshift=3,
+                x=curve.start / scale, y=1, yref="paper", xanchor="right" if late else "left", yanchor="top",
+                xshift=-5 if late else 5,
                 text=f"{escape(arm_name(curve.arm), quote=False)} trained and searched", showarrow=False,
                 font={"size": 12, "color": color}, bgcolor="rgba(255,255,255,0.75)",
             )  # fmt: skip
@@ -107,7 +110,7 @@ def networks_figure(race: Race) -> go.Figure:
 
 def finalists_figure(race: Race) -> go.Figure:
     """Finalists over seeds: SSIM on the validation pairs against FLOPs."""
-    figure = go.Figure(layout=layout(400, right=150, top=44))
+    figure = go.Figure(layout=layout(420, right=150, top=44))
     kinds = (
         ("choosing seeds", race.chosen_by, "circle-open", MUTED),
         ("claim seeds", race.claimed_by, "diamond", BLUE),
@@ -133,27 +136,43 @@ def finalists_figure(race: Race) -> go.Figure:
     if floor is not None:
         _level(figure, "return frame B", floor)
         ends.append(floor)
-    _cost_axis(figure, costs)
-    _names(figure, race)
-    figure.update_yaxes(title_text="SSIM on the validation pairs", range=padded(ends, least=0.005), nticks=8)
+    x_range, y_range = _cost_axis(figure, costs), padded(ends, least=0.005)
+    _names(figure, race, x_range, y_range, floor)
+    figure.update_yaxes(title_text="SSIM on the validation pairs", range=y_range, nticks=8)
     return figure
 
 
-def _names(figure: go.Figure, race: Race) -> None:
-    """Names of the finalists, one after another above and below so that neighbours stay apart."""
-    found: list[tuple[float, float, str]] = []
-    for name in race.record.finalists:
-        ssim = [models[name].ssim for models in (race.chosen_by, race.claimed_by) if name in models]
-        known = [value for value in ssim if value is not None]
-        if known:
-            found.append((float(race.record.finalists[name]["gflops"]), max(known), name))
-    for number, (gflops, ssim, name) in enumerate(sorted(found)):
-        bold = name in (race.record.chosen, HAND_DESIGNED)
+def _names(
+    figure: go.Figure, race: Race, x_range: Sequence[float], y_range: Sequence[float], floor: float | None
+) -> None:
+    """Names of the finalists where they cover neither points nor one another; the chosen one's first."""
+
+    def place(gflops: float, ssim: float) -> tuple[float, float]:
+        x = (math.log10(gflops) - x_range[0]) / (x_range[1] - x_range[0]) * _WIDTH
+        return x, (ssim - y_range[0]) / (y_range[1] - y_range[0]) * _HEIGHT
+
+    found: dict[str, tuple[float, float]] = {}
+    taken = [] if floor is None else [Box(0, place(1, floor)[1] - 2, _WIDTH, place(1, floor)[1] + 2)]
+    for models in (race.chosen_by, race.claimed_by):
+        for name, model in models.items():
+            if model.ssim is not None:
+                gflops, spread = float(race.record.finalists[name]["gflops"]), model.sd("ssim") or 0.0
+                x, low, high = *place(gflops, model.ssim - spread), place(gflops, model.ssim + spread)[1]
+                middle = (low + high) / 2
+                taken.append(Box(x - 8, min(low, middle - 8), x + 8, max(high, middle + 8)))
+                found[name] = (gflops, model.ssim)
+    first = (race.record.chosen, HAND_DESIGNED)
+    for name in sorted(found, key=lambda name: name not in first):
+        gflops, ssim = found[name]
         text = escape(finalist_name(name), quote=False)
+        spot = place_label(place(gflops, ssim), 8.0 * len(text), taken, (_WIDTH, _HEIGHT))
+        if spot is None:
+            continue  # crowded: hovering still names the point
+        taken.append(spot.box)
         figure.add_annotation(
-            x=math.log10(gflops), y=ssim, ax=0, ay=(-34, 40, -56)[number % 3], text=f"<b>{text}</b>" if bold else text,
+            x=math.log10(gflops), y=ssim, ax=spot.dx, ay=-spot.dy, text=f"<b>{text}</b>" if name in first else text,
             showarrow=True, arrowhead=0, arrowwidth=0.8, arrowcolor="#9aa3b0", standoff=8,
-            font={"size": 12, "color": INK if bold else MUTED}, bgcolor="rgba(255,255,255,0.75)", borderpad=1,
+            font={"size": 12, "color": INK if name in first else MUTED}, bgcolor="rgba(255,255,255,0.75)", borderpad=1,
         )  # fmt: skip
 
 
@@ -198,9 +217,10 @@ def _level(figure: go.Figure, label: str, value: float) -> None:
     )  # fmt: skip
 
 
-def _cost_axis(figure: go.Figure, costs: Sequence[float]) -> None:
+def _cost_axis(figure: go.Figure, costs: Sequence[float]) -> list[float]:
     ends = padded([math.log10(max(cost, 1e-6)) for cost in costs], least=0.5)
     marks: list[float] = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]
     marks = [mark for mark in marks if ends[0] <= math.log10(mark) <= ends[1]]
     axis: dict[str, Any] = {"tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks]}
     figure.update_xaxes(type="log", range=ends, title_text="FLOPs as the paper counts them [G], log scale", **axis)
+    return ends

@@ -1,7 +1,7 @@
 """Tables of a race, as cells that the page and the Markdown share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 
 from lightning_mm.evaluation.methods import FRAME_B
@@ -25,26 +25,29 @@ class Grid:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     words: Sequence[int] = ()
-    marked: Sequence[int] = field(default=())
+    marked: Sequence[int] = ()
 
     def html(self) -> str:
         """For the page."""
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.head)
+        head = self._row("th", ' scope="col"', self.head)
         body = ""
         for number, row in enumerate(self.rows):
-            cells = [
-                f"<td{' class=words' if i in self.words else ''}>{escape(cell)}</td>" for i, cell in enumerate(row)
-            ]
-            body += f"<tr{' class=reference' if number in self.marked else ''}>{''.join(cells)}</tr>"
+            body += f"<tr{' class=reference' if number in self.marked else ''}>{self._row('td', '', row)}</tr>"
         return f'<div class="scroll"><table class="plain numbers"><tr>{head}</tr>{body}</table></div>'
+
+    def _row(self, tag: str, attributes: str, cells: Sequence[str]) -> str:
+        kinds = [" class=words" if number in self.words else "" for number in range(len(cells))]
+        pairs = zip(kinds, cells, strict=True)
+        return "".join(f"<{tag}{attributes}{kind}>{escape(cell)}</{tag}>" for kind, cell in pairs)
 
     def markdown(self) -> str:
         """For the text."""
         lines = [self.head, ["---"] * len(self.head), *self.rows]
-        return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in lines)
+        return "".join("| " + " | ".join(as_markdown(cell) for cell in line) + " |\n" for line in lines)
 
 
-def _cell(text: str) -> str:
+def as_markdown(text: str) -> str:
+    """Text in one line without what Markdown would take for a cell's end or a tag."""
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
 
 
@@ -86,18 +89,17 @@ def arms_grid(race: Race) -> Grid:
 def finalists_grid(race: Race) -> Grid:
     """What each finalist costs and reaches."""
     head = ["finalist", "from", "FLOPs [G]", "parameters", "latency [ms]", "SSIM, choosing seeds", "SSIM, claim seeds"]
+    head += ["PSNR [dB]", "LPIPS"]
     rows, marked = [], []
     for number, (name, entry) in enumerate(race.record.finalists.items()):
-        first, second = race.chosen_by.get(name), race.claimed_by.get(name)
-        arms = ", ".join(arm_name(arm) for arm in entry["from"]) or DASH
+        model = race.chosen_by.get(name) or race.claimed_by.get(name)
+        arms = ", ".join(dict.fromkeys(arm_name(arm) for arm in entry["from"])) or DASH
         title = finalist_name(name) + (" (chosen)" if name == race.record.chosen else "")
-        costs = [f"{entry['gflops']:.2f}", plain(entry["params"]), latency_text(first or second)]
-        lost = [text.removeprefix(f"{name} ") for text in race.record.diverged if text.startswith(f"{name} ")]
-        scores = [_score(model, "ssim", 4, lost, seeds) for model, seeds in _both(race, name)]
-        rest = [_score(first or second, metric, digits, [], []) for metric, digits in (("psnr", 2), ("lpips", 4))]
-        rows.append([title, arms, *costs, *scores, *rest, ", ".join(lost) or DASH])
+        costs = [f"{entry['gflops']:.2f}", plain(entry["params"]), latency_text(model)]
+        scores = [_score(race, name, kind, models) for kind, models in _kinds(race)]
+        rows.append([title, arms, *costs, *scores, _metric(model, "psnr", 2), _metric(model, "lpips", 4)])
         marked += [number] if name == race.record.chosen else []
-    return Grid([*head, "PSNR [dB]", "LPIPS", "diverged seeds"], rows, marked=marked)
+    return Grid(head, rows, marked=marked)
 
 
 def genes_grid(race: Race) -> Grid | None:
@@ -170,16 +172,20 @@ def interval_text(claim: Claim) -> str:
     return f"difference of SSIM {signed(difference.value)}, 95 % interval {ends}, {difference.method}"
 
 
-def _both(race: Race, name: str) -> list[tuple[Model | None, list[int]]]:
-    spec = race.record.spec
-    return [(race.chosen_by.get(name), spec["seeds"]), (race.claimed_by.get(name), spec["claim_seeds"])]
+def _kinds(race: Race) -> list[tuple[str, dict[str, Model]]]:
+    return [("seeds", race.chosen_by), ("claim_seeds", race.claimed_by)]
 
 
-def _score(model: Model | None, metric: str, digits: int, lost: Sequence[str], seeds: Sequence[int]) -> str:
-    if model is not None:
-        text = model.text(metric, digits)
-        return f"{text} ({len(model.runs)} of {len(seeds)})" if seeds and len(model.runs) < len(seeds) else text
-    return "diverged" if any(str(seed) in lost for seed in seeds) else DASH
+def _score(race: Race, name: str, kind: str, models: dict[str, Model]) -> str:
+    lost = [str(seed) for seed in race.record.spec[kind] if f"{name} {seed}" in race.record.diverged]
+    parts = [models[name].text("ssim", 4)] if name in models else []
+    parts += [f"seed {', '.join(lost)} diverged"] if lost else []
+    return "; ".join(parts) or DASH
+
+
+def _metric(model: Model | None, metric: str, digits: int) -> str:
+    value = None if model is None else model.mean(metric)
+    return DASH if value is None else f"{value:.{digits}f}"
 
 
 def _subpixel(row: dict[str, float] | None) -> str:

@@ -6,9 +6,11 @@ from lightning_mm.nas.race import HAND_DESIGNED
 from lightning_mm.reporting.claim import DOMINATES, UNDECIDED
 from lightning_mm.reporting.nas_race_records import Race, arm_name, finalist_name
 from lightning_mm.reporting.nas_race_tables import interval_text
-from lightning_mm.reporting.provenance import duration
 from lightning_mm.reporting.run import finite
 from lightning_mm.reporting.verdict import small_budget_note
+
+MAX_NAMED = 12
+"""So many networks of a front are named; the table of measured networks has all."""
 
 MIN_RANKED = 20
 """Of fewer networks a rank correlation says little."""
@@ -20,15 +22,15 @@ def verdict(race: Race) -> list[str]:
     if claim is None or record.chosen is None:
         return [_nothing_chosen(race)]
     chosen, hand = (record.finalists[name] for name in (record.chosen, HAND_DESIGNED))
-    name = finalist_name(record.chosen)
+    name = f"chosen finalist ({finalist_name(record.chosen)})"
     costs = f"{chosen['gflops']:.2f} G FLOPs against {hand['gflops']:.2f} G"
     if claim.outcome == DOMINATES:
-        said = [f"{name} dominates the hand-designed network: {interval_text(claim)}, at {costs}."]
+        said = [f"The {name} dominates the hand-designed network: {interval_text(claim)}, at {costs}."]
     elif claim.outcome == UNDECIDED:
-        said = [f"It is undecided whether {name} dominates the hand-designed network: {'; '.join(claim.reasons)}."]
+        said = [f"It is undecided whether the {name} dominates the hand-designed network: {'; '.join(claim.reasons)}."]
         said.append(f"So far: {interval_text(claim)}, at {costs}.")
     else:
-        said = [f"{name} did not win over the hand-designed network: {'; '.join(claim.reasons)}."]
+        said = [f"The {name} did not win over the hand-designed network: {'; '.join(claim.reasons)}."]
         if not any(reason.startswith("SSIM") for reason in claim.reasons):
             said.append(f"Measured: {interval_text(claim)}, at {costs}.")
     seeds, fresh = record.spec["seeds"], record.spec["claim_seeds"]
@@ -74,7 +76,7 @@ def rule(race: Race) -> str:
 def progress_note(race: Race) -> str:
     """What the curves count."""
     ssim, gflops = race.reference.quality, race.reference.cost
-    seconds = duration(race.record.spec["seconds"])
+    seconds = f"{race.record.spec['seconds']:.0f} s"
     note = (
         f"Counted are measurements at the last rung ({max(race.rungs)} epochs) alone, so that nothing looks worse for "
         f"having been trained less. Every arm has {seconds} of device time, begins with the hand-designed network, "
@@ -93,29 +95,36 @@ def progress_note(race: Race) -> str:
 
 
 def networks_note(race: Race) -> str:
-    """How to read the two planes, and the front in words."""
-    front = ", ".join(f"{_name(race, row.architecture)} ({row.ssim:.4f} at {row.gflops:.2f} G)" for row in race.front)
+    """How to read the two planes."""
     return (
         f"First all {len(race.longest)} networks that were trained, each once, after its longest training, on the "
         "search pairs: pairs of the training split that are kept out of training. Colour: who trained it first; form: "
         "for how many epochs, and only equal forms compare. Then the finalists after the final training, on the "
         "validation pairs: means over seeds with one standard deviation. The two sets of pairs are different and do "
-        f"not compare. Pareto front at the last rung, cheapest first: {front or 'none'}."
+        "not compare."
     )
+
+
+def front_text(race: Race) -> str:
+    """The Pareto front at the last rung."""
+    named = [f"{_name(race, row.architecture)} ({row.ssim:.4f} at {row.gflops:.2f} G)" for row in race.front]
+    more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    told = ", ".join(named[:MAX_NAMED]) + more if named else "none"
+    return f"Pareto front after {max(race.rungs)} epochs on the search pairs, cheapest first: {told}."
 
 
 def ranking_text(race: Race) -> str:
     """Whether an estimate may be trusted, and whether one beats the plain cost."""
     found = race.rankings
     if not found:
-        return "No validity study: no network was trained outside the arms to check the cheap estimates."
+        return "No validity study yet: no network was trained outside the arms to check the cheap estimates."
     proxies = [item for item in found if not item.is_control and item.tau is not None]
     if not proxies:
         return "No rank correlation is defined: too few networks of the validity study were trained to the last rung."
     best = max(proxies, key=lambda item: item.tau or 0.0)
     trusted = [item.name for item in proxies if item.trusted]
     beats = [item.name for item in proxies if item.gain > 0]
-    said = f"{_listed(beats) or 'No estimate'} rank{'s' if len(beats) < 2 else ''} better than GFLOPs alone. "
+    said = f"{_listed(beats) or 'No estimate'} {'rank' if len(beats) > 1 else 'ranks'} better than GFLOPs alone. "
     said += f"The best is {best.name}, tau {best.tau:.2f} against {best.cost_tau or 0.0:.2f} of GFLOPs. "
     said += f"Trusted (tau of 0.6 at least, and above that of GFLOPs): {_listed(trusted) or 'none'}."
     fewest = min(item.networks for item in proxies)
@@ -157,9 +166,9 @@ def finalists_note(race: Race) -> str:
     conditions = sorted({run.latency_conditions for run in runs} - {None}, key=str)
     told = f" Latency: mean over runs; {'; '.join(map(str, conditions))}." if conditions else ""
     return (
-        "Metrics are on the validation pairs, mean ± standard deviation over seeds; PSNR and LPIPS on the choosing "
-        "seeds. The mean of the chosen one on the choosing seeds is a little too high, as it was chosen by it; the one "
-        f"on the claim seeds is not. A random member was drawn once, for scale.{told}"
+        "Metrics are on the validation pairs, SSIM as mean ± standard deviation over seeds, PSNR and LPIPS as "
+        "means over the choosing seeds. The mean of the chosen one on the choosing seeds is a little too high, as it "
+        f"was chosen by it; the one on the claim seeds is not. A random member was drawn once, for scale.{told}"
     )
 
 
@@ -191,7 +200,7 @@ def _name(race: Race, architecture: str) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _count(number: int, noun: str) -> str:
