@@ -10,6 +10,7 @@ DIR        ?= runs/smoke
 DEVICES    ?=
 WORKERS    ?=
 STORAGE    ?= sqlite:///$(DIR)/study.db
+PRESET     ?= smoke
 PHOTOS     ?=
 VAL_PHOTOS ?=
 ARGS       ?=
@@ -22,7 +23,7 @@ DDP   := $(if $(DEVICES),--trainer.devices $(DEVICES) --trainer.strategy ddp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup sweep test chaos lint format types train weights magnify report dashboard clean
+.PHONY: help setup sweep nas test chaos lint format types train weights magnify report dashboard clean
 
 help: ## List the targets and their variables
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -38,6 +39,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.yaml WORKERS=1 per GPU ARGS=)
 	$(BIN)/lightning-mm sweep $(SWEEP) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+nas: $(STAMP) ## Reproduce the paper's NAS appendix (PRESET=smoke|cpu|paper ARGS=)
+	$(BIN)/lightning-mm nas appendix sweeps/presets/$(PRESET).yaml $(ARGS)
 
 test: $(STAMP) ## Run the tests (ARGS=)
 	$(BIN)/python -m pytest $(ARGS)

@@ -142,6 +142,11 @@ def sweep(args: list[str]) -> None:
         report([str(directory)])
 
 
+def nas(args: list[str]) -> None:
+    """Search with shared weights; 'nas appendix' reproduces the paper's NAS appendix."""
+    _subcommand("nas", NAS, args)
+
+
 def benchmark(args: list[str]) -> None:
     """Measure speed, such as that of training and its parts."""
     from lightning_mm.benchmarking.command import benchmark
@@ -163,6 +168,18 @@ def publish(args: list[str]) -> None:
     _call(publish, "publish", args)
 
 
+def _nas_appendix(args: list[str]) -> None:
+    """Reproduce the paper's NAS appendix: search, train what was found from scratch, write a page."""
+    from lightning_mm.nas.command import appendix
+    from lightning_mm.reporting.nas_appendix import write_appendix
+
+    directory = _call(appendix, "nas appendix", args)
+    assert isinstance(directory, Path)
+    print(f"Report: {write_appendix(directory)}")
+
+
+NAS: dict[str, Callable[[list[str]], None]] = {"appendix": _nas_appendix}
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "fit": fit,
     "validate": validate,
@@ -174,6 +191,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": evaluate,
     "release": release,
     "sweep": sweep,
+    "nas": nas,
     "report": report,
     "publish": publish,
     "benchmark": benchmark,
@@ -192,6 +210,21 @@ def _evaluate(args: list[str], command: Literal["validate", "test"]) -> None:
         print(f"{name}: {text}")
     pairs = data.validation_identity()
     print(f"on {pairs['pairs']} pairs of {pairs['height']} x {pairs['width']} ({pairs['name']}, {pairs['digest']})")
+
+
+def _subcommand(name: str, commands: dict[str, Callable[[list[str]], None]], args: list[str]) -> None:
+    """Run the one of several commands that the first argument names, or explain them."""
+    accepted = f"must be one of: {', '.join(commands)}"
+    if not args:
+        raise InputError(f"{name}: not said what to do; {accepted}")
+    if args[0] in ("-h", "--help"):
+        print(f"usage: lightning-mm {name} WHAT [OPTIONS]\n\nWHAT, whose --help explains it, is one of\n")
+        for what, command in commands.items():
+            print(f"  {what:10s} {(command.__doc__ or '').splitlines()[0]}")
+        return
+    if args[0] not in commands:
+        raise InputError(f"{name} '{args[0]}': {accepted}")
+    commands[args[0]](args[1:])
 
 
 def _call(function: Callable, name: str, args: list[str]) -> object:

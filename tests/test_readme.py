@@ -82,6 +82,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
             assert main([*line, *SMALLER.get(line[0], [])]) == 0, f"{command}: {capsys.readouterr().err}"
     made = ["magnified.mp4", "compared_slice.png", "magnified/000000.png", "motion.csv", "runs/smoke/report.html"]
     made += ["runs/budget/report.html", "runs/tradeoff/publish/workspace.json"]
+    made += ["runs/nas_smoke/nas.html", "runs/nas_smoke/nas.md", "runs/nas_smoke/nas.csv"]
     made += ["runs/evaluation/evaluation.html", "released/MODEL_CARD.md", "oh2018.safetensors"]
     assert [path for path in made if not (tmp_path / path).is_file()] == []
 
@@ -100,7 +101,7 @@ def make_sandbox(folder):
     base["run"]["latency_size"] = 16
     (folder / "experiments/base.yaml").write_text(yaml.safe_dump(base))
     (folder / "sweeps").mkdir()
-    for path in (ROOT / "sweeps").glob("*.yaml"):
+    for path in set((ROOT / "sweeps").glob("*.yaml")) - set((ROOT / "sweeps").glob("nas_*.yaml")):
         spec = yaml.safe_load(path.read_text())
         spec["settings"] = {**spec["settings"], **TINY}
         if "pruning" in spec:
@@ -110,6 +111,15 @@ def make_sandbox(folder):
             spec["space"]["model.arch.decoder_channels"]["init_args"]["high"] = 24
             spec["space"]["model.arch.decoder_depth"]["init_args"]["high"] = 5
         (folder / "sweeps" / path.name).write_text(yaml.safe_dump({**spec, "trials": 1}))
+    row = yaml.safe_load((ROOT / "sweeps/nas_a.yaml").read_text())
+    row["space"] |= {"encoder_blocks": [1, 1, 1], "decoder_blocks": 2}
+    (folder / "sweeps/nas_a.yaml").write_text(yaml.safe_dump(row))
+    (folder / "sweeps/presets").mkdir()
+    preset = yaml.safe_load((ROOT / "sweeps/presets/smoke.yaml").read_text())
+    preset["settings"] |= TINY
+    preset |= {"search_pairs": 1, "search": {"population": 2, "generations": 1, "parents": 1, "mutations": 1}}
+    preset["search"]["crossovers"] = 1
+    (folder / "sweeps/presets/smoke.yaml").write_text(yaml.safe_dump(preset))
     generator = np.random.default_rng(0)
     picture = np.kron(generator.integers(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     (folder / "frames").mkdir()

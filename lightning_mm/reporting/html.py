@@ -25,6 +25,13 @@ _POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; s
 _MAX_NAMED = 30
 """So many models of a front are named in the text; the table marks all."""
 
+_ADVICE = "Pareto fronts and differences are taken within comparable runs only; do not compare across them."
+_MINUS_HAND_DESIGNED = (
+    "SSIM minus hand-designed",
+    f"the model's mean SSIM minus that of the hand-designed model (named “{HAND_DESIGNED}”, or of its architecture) "
+    "with equal steps, samples, crop, precision, validation set and definitions; not the paper's published number.",
+)
+
 
 def page(sweep: Sweep, comparisons: Sequence[Comparison] = ()) -> str:
     """The whole page.
@@ -36,17 +43,11 @@ def page(sweep: Sweep, comparisons: Sequence[Comparison] = ()) -> str:
     Returns:
         HTML that shows the same on any machine, offline.
     """
-    head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(sweep.name)}: quality against cost</title><style>{_asset('report.css')}</style>"
-        f"<script>{get_plotlyjs()}</script>"
-    )
     body = "\n".join(
         [
             _header(sweep),
             _verdict(sweep),
-            _warnings(sweep),
+            warning(comparability_warnings(sweep), _ADVICE),
             comparison_section(comparisons),
             *(_scatter(sweep, plane) for plane in sweep.planes),
             samples_section(sweep),
@@ -56,11 +57,27 @@ def page(sweep: Sweep, comparisons: Sequence[Comparison] = ()) -> str:
             variants_html(sweep),
             runs_table(sweep),
             trials_section(sweep),
-            _provenance(sweep),
-            _definitions(sweep),
+            provenance_section(sweep),
+            definitions_section([*definitions(sweep), _MINUS_HAND_DESIGNED]),
         ]
     )
-    script = f"<script>{_asset('report.js')}</script>"
+    return document(f"{sweep.name}: quality against cost", body, f"<script>{_asset('report.js')}</script>")
+
+
+def document(title: str, body: str, script: str = "") -> str:
+    """A page of this project's looks, with plotly.js inside.
+
+    Args:
+        title: Title of the window, not escaped yet.
+        body: HTML of its sections.
+        script: HTML behind them.
+    """
+    head = (
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_asset('report.css')}</style>"
+        f"<script>{get_plotlyjs()}</script>"
+    )
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
     )
@@ -78,27 +95,33 @@ def _header(sweep: Sweep) -> str:
 def _verdict(sweep: Sweep) -> str:
     first, *rest = (escape(sentence) for sentence in verdict(sweep))
     note = small_budget_note(sweep)
-    box = f'<aside class="note">{_bold_start(note)}</aside>' if note else ""
+    box = note_box(note) if note else ""
     lead = first if note else f"<strong>{first}</strong>"  # what is no verdict does not look like one
-    return f"<section class=verdict>{box}<p>{lead} {' '.join(rest)}</p>{_facts(sweep)}</section>"
+    return f"<section class=verdict>{box}<p>{lead} {' '.join(rest)}</p>{facts(sweep)}</section>"
 
 
-def _facts(sweep: Sweep) -> str:
+def note_box(text: str) -> str:
+    """A note whose words up to the first colon are bold."""
+    start, _, rest = text.partition(": ")
+    return f'<aside class="note"><strong>{escape(start)}:</strong> {escape(rest)}</aside>'
+
+
+def facts(sweep: Sweep) -> str:
+    """Budget, hardware and validation set at a glance."""
     shown = ("Steps", "Samples seen", "Crop", "Precision", "Seeds", "Hardware", "Validation set")
     rows = dict(provenance(sweep))
     items = "".join(f"<div><dt>{name}</dt><dd>{escape(rows[name])}</dd></div>" for name in shown)
     return f'<dl class="facts">{items}</dl>'
 
 
-def _warnings(sweep: Sweep) -> str:
-    lines = comparability_warnings(sweep)
+def warning(lines: Sequence[str], advice: str) -> str:
+    """A box that lists in what runs differ that should not; empty where they do not."""
     if not lines:
         return ""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return (
         '<aside class="warning" id="warning"><strong>Not all runs are comparable.</strong> They differ in what is '
-        "listed below. Pareto fronts and differences are taken within comparable runs only; do not compare across them."
-        f"<ul>{items}</ul></aside>"
+        f"listed below. {escape(advice)}<ul>{items}</ul></aside>"
     )
 
 
@@ -140,12 +163,14 @@ def _without_latency(sweep: Sweep, plane: Plane) -> str:
     return f"{names} {verb} left out: not measured, or under other conditions."
 
 
-def _provenance(sweep: Sweep) -> str:
+def provenance_section(sweep: Sweep) -> str:
+    """How the numbers came about."""
     rows = "".join(f'<tr><th scope="row">{name}</th><td>{escape(text)}</td></tr>' for name, text in provenance(sweep))
     return f'<section><h2>How the numbers came about</h2><table class="plain">{rows}</table></section>'
 
 
-def _definitions(sweep: Sweep) -> str:
+def definitions(sweep: Sweep) -> list[tuple[str, str]]:
+    """What the metrics and costs of a page mean, as (what, text) rows."""
     found = dict.fromkeys(item for run in sweep.runs for item in run.results.definitions.items())
     size = sweep.runs[0].protocol()["frame size of the FLOPs"]
     rows = [(name.upper(), text) for name, text in found]
@@ -165,18 +190,10 @@ def _definitions(sweep: Sweep) -> str:
                 "decoder; of several seeds the mean.",
             )
         )
-    rows.append(
-        (
-            "SSIM minus hand-designed",
-            f"the model's mean SSIM minus that of the hand-designed model (named “{HAND_DESIGNED}”, or of its "
-            "architecture) with equal steps, samples, crop, precision, validation set and definitions; not the paper's "
-            "published number.",
-        )
-    )
+    return rows
+
+
+def definitions_section(rows: Sequence[tuple[str, str]]) -> str:
+    """Terms and what they mean."""
     cells = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows)
     return f'<section><h2>Definitions</h2><table class="plain">{cells}</table></section>'
-
-
-def _bold_start(text: str) -> str:
-    start, _, rest = text.partition(": ")
-    return f"<strong>{escape(start)}:</strong> {escape(rest)}"
