@@ -120,7 +120,7 @@ class Race:
             self.record.spec = numbers
 
     def run(self) -> RaceRecord:
-        """Arms, validity study, finalists, claim.
+        """Arms, finalists, claim, and at last the validity study, which decides nothing.
 
         Raises:
             Interrupted: Stopped; the same command continues.
@@ -129,8 +129,8 @@ class Race:
             if self.record.arms.get(name, {}).get("seconds", 0.0) < self.spec.seconds:
                 self.record.arms[name] = asdict(self._arm(name))
                 self._save()
-        self._validity()
-        self._inherited()
+        for epochs in self.spec.rungs:
+            self.measurer(self.hand, epochs, "reference")  # which rounds may have dropped earlier
         self._finalists()
         for name in self.record.finalists:
             self._train(name, self.spec.seeds)
@@ -139,6 +139,8 @@ class Race:
             if name is not None:
                 self._train(name, self.spec.claim_seeds)
         self._subpixel()
+        self._validity()
+        self._inherited()
         return self.record
 
     def _arm(self, name: str) -> ArmRecord:
@@ -195,8 +197,6 @@ class Race:
         space, rng = self.spec.space, np.random.default_rng(_VALIDITY_SEED)
         proposer = RandomProposer(space, self.spec.max_gflops, known=[self.hand], seed=int(rng.integers(2**31)))
         members = proposer.propose(self.spec.validity)
-        for epochs in self.spec.rungs:
-            self.measurer(self.hand, epochs, "validity")  # which rounds may have dropped earlier
         for number, genotype in enumerate(members):
             row = [self.measurer(genotype, epochs, "validity") for epochs in self.spec.rungs][-1]
             told = "diverged" if row.ssim is None else f"SSIM {row.ssim:.4f} at {row.gflops:.2f} G"
@@ -243,7 +243,7 @@ class Race:
     def _cheapest_not_worse(self, events: list[dict[str, Any]]) -> dict[str, Any] | None:
         """The cheapest network that is not below the hand-designed one after the longest training of both."""
         last = max(self.spec.rungs)
-        level = self.measurer(self.hand, last, "validity").ssim
+        level = self.measurer(self.hand, last, "reference").ssim
         at = [event for event in events if event["epochs"] == last and event["ssim"] is not None]
         at = [event for event in at if event["architecture"] != self.record.hand_designed]
         return min(
