@@ -178,7 +178,36 @@ def _nas_appendix(args: list[str]) -> None:
     print(f"Report: {write_appendix(directory)}")
 
 
-NAS: dict[str, Callable[[list[str]], None]] = {"appendix": _nas_appendix}
+def _nas_race(args: list[str]) -> None:
+    """Search one space in several ways on equal device seconds, try the winner, write a page."""
+    from lightning_mm.nas.command import race
+    from lightning_mm.reporting.nas_race import write_race
+
+    directory = _call(race, "nas race", args)
+    assert isinstance(directory, Path)
+    print(f"Report: {write_race(directory)}")
+
+
+def _nas_replay(args: list[str]) -> None:
+    """Replay samplers on a table of measured networks, with many seeds."""
+    from lightning_mm.nas.command import replay
+
+    print(_call(replay, "nas replay", args))
+
+
+def _nas_stability(args: list[str]) -> None:
+    """Find out which setting makes a supernet diverge."""
+    from lightning_mm.nas.command import stability
+
+    print(f"Table: {_call(stability, 'nas stability', args)}")
+
+
+NAS: dict[str, Callable[[list[str]], None]] = {
+    "appendix": _nas_appendix,
+    "race": _nas_race,
+    "replay": _nas_replay,
+    "stability": _nas_stability,
+}
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "fit": fit,

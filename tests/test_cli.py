@@ -99,7 +99,7 @@ HELP = {
     "magnify": ["Magnify the small motions in a clip", "Total motion factor", "--alpha"],
     "weights": ["Say what weights are", "One of proposed, baseline, tiny", "licence"],
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
-    "nas": ["appendix", "Reproduce the paper's NAS appendix"],
+    "nas": ["appendix", "Reproduce the paper's NAS appendix", "race", "stability", "replay"],
     "report": ["Compare the runs below a directory", "File to write the page to"],
     "publish": ["Upload the runs below a directory", "--dry_run", "Project there"],
     "measure": ["Measure the motion of a region of a clip", "X,Y,WIDTH,HEIGHT"],
@@ -246,6 +246,11 @@ def test_wrong_input_of_magnify_is_refused(checkpoint, clip, here, capsys):
 def test_magnify_writes_a_clip(checkpoint, clip, here, capsys):
     assert main(["magnify", clip, "out", "--weights", checkpoint, "--alpha=3"]) == 0
     assert len(list((here / "out").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize("what", ["race", "replay", "stability"])
+def test_files_of_nas_that_are_missing_are_named(what, here, capsys):
+    assert "none.yaml: " in refused(["nas", what, "none.yaml"], here, capsys)
 
 
 @pytest.mark.parametrize("args", [["nas"], ["nas", "apendix"], ["nas", "appendix"], ["nas", "appendix", "none.yaml"]])

@@ -83,6 +83,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
     made = ["magnified.mp4", "compared_slice.png", "magnified/000000.png", "motion.csv", "runs/smoke/report.html"]
     made += ["runs/budget/report.html", "runs/tradeoff/publish/workspace.json"]
     made += ["runs/nas_smoke/nas.html", "runs/nas_smoke/nas.md", "runs/nas_smoke/nas.csv"]
+    made += ["runs/race_smoke/race.html", "runs/race_smoke/table.csv", "runs/nas_stability/stability.md"]
     made += ["runs/evaluation/evaluation.html", "released/MODEL_CARD.md", "oh2018.safetensors"]
     assert [path for path in made if not (tmp_path / path).is_file()] == []
 
@@ -120,6 +121,18 @@ def make_sandbox(folder):
     preset |= {"search_pairs": 1, "search": {"population": 2, "generations": 1, "parents": 1, "mutations": 1}}
     preset["search"]["crossovers"] = 1
     (folder / "sweeps/presets/smoke.yaml").write_text(yaml.safe_dump(preset))
+    race = yaml.safe_load((ROOT / "sweeps/races/smoke.yaml").read_text())
+    race["settings"] |= TINY
+    race["space"] |= {"decoder_depth": [1, 36], "output_kernel": [3, 7], "kinds": ["conv3"], "upsampling": ["nearest"]}
+    race["space"] |= {"encoder": ["linear_9"], "encoder_channels": [8]}
+    race["space"] |= {"decoder_channels": [16], "upsample_channels": [16]}
+    race |= {"arms": ["random"], "seconds": 1e9, "rungs": [1], "validity": 0, "search_pairs": 1, "claim_seeds": [100]}
+    (folder / "sweeps/races").mkdir()
+    (folder / "sweeps/races/smoke.yaml").write_text(yaml.safe_dump(race))
+    study = yaml.safe_load((ROOT / "sweeps/nas_stability.yaml").read_text())
+    study["settings"] |= TINY
+    study |= {"spaces": {"tiny": row["space"]}, "seeds": [0], "variants": {"ours": {}}}
+    (folder / "sweeps/nas_stability.yaml").write_text(yaml.safe_dump(study))
     generator = np.random.default_rng(0)
     picture = np.kron(generator.integers(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     (folder / "frames").mkdir()

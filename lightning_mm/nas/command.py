@@ -3,12 +3,17 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from lightning_mm.errors import InputError
 from lightning_mm.nas.appendix import run_references, run_row
 from lightning_mm.nas.race import Race
 from lightning_mm.nas.race_spec import read_race
+from lightning_mm.nas.replay import regret_table
+from lightning_mm.nas.replay import replay as samplers_replayed
 from lightning_mm.nas.spec import read_preset, read_row
 from lightning_mm.nas.stability import TABLE_FILE, read_stability, run_stability
+from lightning_mm.nas.table import at_fidelity, read_table
 from lightning_mm.runs import require_writable
 
 ROWS = "sweeps/nas_?.yaml"
@@ -64,6 +69,24 @@ def stability(spec: Path, dir: Path | None = None) -> Path:
     directory = _directory(dir, found.name)
     run_stability(found, directory, _say)
     return directory / TABLE_FILE
+
+
+def replay(table: Path, epochs: int | None = None, max_gflops: float | None = None, seeds: int = 20) -> str:
+    """Replay samplers on a table of measured networks: their regret, with many seeds, for the price of none.
+
+    Args:
+        table: The table.csv of a race.
+        epochs: Fidelity; the longest training in the table when left out.
+        max_gflops: Cap in 1e9 of the paper's FLOPs; none when left out.
+        seeds: Seeds of each sampler.
+    """
+    rows = read_table(table)
+    fidelity = max((row.epochs for row in rows), default=0) if epochs is None else epochs
+    found = samplers_replayed(at_fidelity(rows, fidelity), seeds=seeds, cap=max_gflops)
+    pool = found[0].pool
+    best, worst = float(np.nanmax(pool.ssim)), float(np.nanmin(pool.ssim))
+    head = f"{len(pool)} networks of {table} after {fidelity} epochs, SSIM {worst:.4f} to {best:.4f}, {seeds} seeds."
+    return f"{head} Regret: the best SSIM less the best found.\n\n{regret_table(found)}"
 
 
 def _directory(given: Path | None, name: str) -> Path:
