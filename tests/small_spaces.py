@@ -1,6 +1,7 @@
 """Small search spaces, supernets in which everything matters, and networks written out by hand, shared by tests."""
 
 import math
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -76,3 +77,11 @@ def unfolded(supernet, path):
             scale = supernet.store[key.replace("/conv2/weight", "/scale")] if learned else supernet.residual_scale
             module.scale = scale.item() if learned else scale
     return magnifier
+
+
+def shapes_of(config):
+    """Shapes of a network's weights by name, in the order of its state dict."""
+    nothing = {"reset_parameters": lambda self: None}
+    with torch.device("meta"), patch.multiple(torch.nn.Conv2d, **nothing), patch.object(Magnifier, "_initialise"):
+        magnifier = Magnifier(config)
+    return {name: tuple(parameter.shape) for name, parameter in magnifier.named_parameters()}

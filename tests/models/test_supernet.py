@@ -2,13 +2,12 @@
 
 import copy
 import math
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from random_architectures import frames
-from small_spaces import CHOICE, ELASTIC, build, by_hand, changed, genotypes, indices, unfolded
+from small_spaces import CHOICE, ELASTIC, build, by_hand, changed, genotypes, indices, shapes_of, unfolded
 
 from lightning_mm.cost import receptive_field
 from lightning_mm.models import Magnifier, MagnifierConfig
@@ -323,13 +322,6 @@ def test_choice_blocks_share_nothing():
     assert torch.equal(
         supernet.export(mixed).decoder.body[0].conv1.weight, supernet.store["decoder/body/2/conv7/conv1/weight"]
     )
-
-
-def shapes_of(config):
-    nothing = {"reset_parameters": lambda self: None}
-    with torch.device("meta"), patch.multiple(torch.nn.Conv2d, **nothing), patch.object(Magnifier, "_initialise"):
-        magnifier = Magnifier(config)
-    return {name: tuple(parameter.shape) for name, parameter in magnifier.named_parameters()}
 
 
 def stored_shapes(space):
