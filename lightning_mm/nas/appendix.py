@@ -15,15 +15,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lightning_mm.errors import InputError, TrainingDivergedError
 from lightning_mm.nas.evolution import Evolution, evolve
 from lightning_mm.nas.inherited import Inherited, train_supernet
+from lightning_mm.nas.record import Record
 from lightning_mm.nas.spec import Preset, RowSpec
-from lightning_mm.runs import RESULTS_FILE, fingerprint, write_text_atomically
+from lightning_mm.runs import RESULTS_FILE, fingerprint
 from lightning_mm.spaces import Genotype
 from lightning_mm.training import fit
 
@@ -35,7 +36,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class RowRecord:
+class RowRecord(Record):
     """What a row has given so far. Plain JSON types.
 
     Attributes:
@@ -54,6 +55,9 @@ class RowRecord:
             hold results) and "diverged" (seed and reason).
     """
 
+    FILE: ClassVar[str] = ROW_FILE
+    COMMAND: ClassVar[str] = "nas appendix"
+
     name: str
     description: str
     max_gflops: float
@@ -64,25 +68,6 @@ class RowRecord:
     supernet: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def write(self, directory: Path) -> None:
-        """Write ``row.json``."""
-        write_text_atomically(directory / ROW_FILE, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
-
-    @classmethod
-    def read(cls, directory: Path) -> "RowRecord":
-        """Read ``row.json``.
-
-        Raises:
-            InputError: It is missing or no such record.
-        """
-        path = directory / ROW_FILE
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path}: no record of 'lightning-mm nas appendix' ({error})") from None
 
 
 def run_row(row: RowSpec, preset: Preset, directory: Path, say: Say) -> RowRecord:

@@ -12,7 +12,7 @@ Every step is kept and not done again::
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from lightning_mm.nas.inherited import Inherited, train_supernet
 from lightning_mm.nas.measuring import Measurer, architecture, digest, hand_designed
 from lightning_mm.nas.proposing import ListProposer, Proposer, RandomProposer, TpeProposer
 from lightning_mm.nas.race_spec import RaceSpec
+from lightning_mm.nas.record import Record
 from lightning_mm.nas.subpixel import subpixel_rows
 from lightning_mm.runs import RESULTS_FILE, Results, fingerprint, write_text_atomically
 from lightning_mm.spaces import Genotype
@@ -37,7 +38,7 @@ _VALIDITY_SEED, _RANDOM_SEED = 7, 11
 
 
 @dataclass
-class RaceRecord:
+class RaceRecord(Record):
     """What a race has given so far. Plain JSON types.
 
     Attributes:
@@ -57,6 +58,9 @@ class RaceRecord:
         subpixel: Rows of ``evaluation.levels.curve`` for the chosen and the hand-designed network and frame B.
     """
 
+    FILE: ClassVar[str] = RACE_FILE
+    COMMAND: ClassVar[str] = "nas race"
+
     name: str
     description: str
     budget: str
@@ -70,25 +74,6 @@ class RaceRecord:
     diverged: list[str] = field(default_factory=list)
     chosen: str | None = None
     subpixel: list[dict[str, Any]] = field(default_factory=list)
-
-    def write(self, directory: Path) -> None:
-        """Write ``race.json``."""
-        write_text_atomically(directory / RACE_FILE, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
-
-    @classmethod
-    def read(cls, directory: Path) -> "RaceRecord":
-        """Read ``race.json``.
-
-        Raises:
-            InputError: It is missing or no such record.
-        """
-        path = directory / RACE_FILE
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path}: no record of 'lightning-mm nas race' ({error})") from None
 
 
 class Race:
