@@ -171,7 +171,7 @@ def publish(args: list[str]) -> None:
 def _nas_appendix(args: list[str]) -> None:
     """Reproduce the paper's NAS appendix: search, train what was found from scratch, write a page."""
     from lightning_mm.nas.command import appendix
-    from lightning_mm.reporting.nas_appendix import write_appendix
+    from lightning_mm.reporting.nas.appendix import write_appendix
 
     directory = _call(appendix, "nas appendix", args)
     assert isinstance(directory, Path)
@@ -181,7 +181,7 @@ def _nas_appendix(args: list[str]) -> None:
 def _nas_race(args: list[str]) -> None:
     """Search one space in several ways on equal device seconds, try the winner, write a page."""
     from lightning_mm.nas.command import race
-    from lightning_mm.reporting.nas_race import write_race
+    from lightning_mm.reporting.nas.race import write_race
 
     directory = _call(race, "nas race", args)
     assert isinstance(directory, Path)

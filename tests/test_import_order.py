@@ -1,4 +1,4 @@
-"""Imports go one way: models, then cost, losses and metrics, then data and search spaces, tasks, search and at last the command line.
+"""Imports go one way: models, cost, losses and metrics, data and search spaces, tasks, searches, the command line.
 
 The rules are read off the source, so that they hold for imports inside functions as well, and for modules yet to come.
 """

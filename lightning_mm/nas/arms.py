@@ -7,7 +7,7 @@ from typing import Any
 from lightning_mm.nas.measuring import Measurer
 from lightning_mm.nas.proposing import Proposer
 from lightning_mm.nas.table import Measured
-from lightning_mm.reporting.pareto import Point, pareto_front
+from lightning_mm.pareto import Point, pareto_front
 from lightning_mm.spaces import Genotype
 
 Say = Callable[[str], None]

@@ -9,10 +9,9 @@ import numpy as np
 from lightning_mm.errors import InputError
 from lightning_mm.nas.samplers import SAMPLERS, Pool, random
 from lightning_mm.nas.table import Measured
-from lightning_mm.reporting.pareto import Point, pareto_front
-from lightning_mm.reporting.progress import COST_MARGIN, hypervolume
-from lightning_mm.reporting.run import DASH
+from lightning_mm.pareto import COST_MARGIN, Point, hypervolume, pareto_front
 
+_DASH = "\N{EN DASH}"
 SHARES = (0.25, 0.5, 0.75)
 
 Measure = Literal["regret", "hypervolume"]
@@ -155,7 +154,7 @@ def paired_difference(item: Replay, other: Replay, measure: Measure = "regret") 
 
 def _against(item: Replay, base: Replay | None, step: int) -> str:
     if base is None or item is base:
-        return DASH
+        return _DASH
     gap, error = paired_difference(item, base)
     return f"{gap[step]:+.4f}" + ("" if np.isnan(error[step]) else f" ± {error[step]:.4f}")
 

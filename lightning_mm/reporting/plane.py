@@ -7,8 +7,8 @@ from html import escape
 from statistics import mean
 from typing import Literal
 
+from lightning_mm.pareto import Point
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.pareto import Point
 
 Cost = Literal["flops", "latency"]
 

@@ -1,14 +1,11 @@
 """What a search had found after how much compute: hypervolume of a trade-off study, best SSIM of a budget study."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from lightning_mm.reporting.pareto import Point, pareto_front
+from lightning_mm.pareto import COST_MARGIN, Point, hypervolume
 from lightning_mm.reporting.sweep import Sweep, TrialRecord
-
-COST_MARGIN = 1.1
-"""The hypervolume's reference point lies at this times the highest cost, so that the dearest model counts as well."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +27,6 @@ class Progress:
     title: str
     explanation: str
     untimed: int = 0
-
-
-def hypervolume(points: Sequence[Point], reference: Point) -> float:
-    """Area that points dominate up to a reference point: cost low, quality high.
-
-    Args:
-        points: In any order; those that are not better than the reference in both coordinates add nothing.
-        reference: A cost and a quality that are worse than those of interest.
-    """
-    front = [points[i] for i in pareto_front(points)]  # cheapest first, each of a higher quality than the one before
-    area, covered = 0.0, _known(reference.quality)
-    for cost, quality in front:
-        width, height = _known(reference.cost) - _known(cost), _known(quality) - covered
-        if width > 0 and height > 0:
-            area += width * height
-            covered += height
-    return area
 
 
 def progress(sweep: Sweep) -> Progress | None:
@@ -106,11 +86,6 @@ def _hypervolume_of(sweep: Sweep, complete: list[TrialRecord]) -> tuple[_Measure
         return hypervolume([Point(_log(record.values[1]), record.values[0]) for record in done], reference)
 
     return area, "hypervolume", explanation
-
-
-def _known(value: float | None) -> float:
-    assert value is not None
-    return value
 
 
 def _log(cost: float) -> float:

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lightning_mm.pareto import dominates, pareto_front
 from lightning_mm.reporting.model import Model, models_of
-from lightning_mm.reporting.pareto import dominates, pareto_front
 from lightning_mm.reporting.plane import Plane, planes_of
 from lightning_mm.reporting.run import HAND_DESIGNED, Run, finite, trial_label, validation_text, without_seed
 

@@ -10,8 +10,7 @@ from lightning_mm.errors import InputError
 from lightning_mm.nas.replay import paired_difference, regret_table, replay
 from lightning_mm.nas.samplers import SAMPLERS, START, Pool
 from lightning_mm.nas.table import Measured
-from lightning_mm.reporting.pareto import Point
-from lightning_mm.reporting.progress import hypervolume
+from lightning_mm.pareto import Point, hypervolume
 from lightning_mm.reporting.run import DASH
 
 SEEDS, STEPS = 20, 22

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from lightning_mm.errors import InputError
+from lightning_mm.pareto import Point, hypervolume
 from lightning_mm.reporting.collect import collect
 from lightning_mm.reporting.html import page
-from lightning_mm.reporting.pareto import Point
-from lightning_mm.reporting.progress import hypervolume, progress
+from lightning_mm.reporting.progress import progress
 
 
 def area_by_cells(points, reference):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from html import escape
 
 from lightning_mm.evaluation.methods import FRAME_B
-from lightning_mm.reporting.claim import Claim, mean_over_levels
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.nas_race_records import Race, arm_name, finalist_name, supernet_seconds
+from lightning_mm.reporting.nas.claim import Claim, mean_over_levels
+from lightning_mm.reporting.nas.race_records import Race, arm_name, finalist_name, supernet_seconds
 from lightning_mm.reporting.run import DASH, plain, signed
 
 

@@ -10,11 +10,11 @@ from lightning_mm.cost import cost
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.nas.appendix import RowRecord
-from lightning_mm.reporting.architecture_blocks import blocks_svg, of_arch, of_genes
-from lightning_mm.reporting.nas_appendix import write_appendix
-from lightning_mm.reporting.nas_figures import history, scatter
-from lightning_mm.reporting.nas_records import read_appendix
-from lightning_mm.reporting.nas_table import RESULTS, SEARCH
+from lightning_mm.reporting.nas.appendix import write_appendix
+from lightning_mm.reporting.nas.appendix_figures import history, scatter
+from lightning_mm.reporting.nas.appendix_records import read_appendix
+from lightning_mm.reporting.nas.appendix_table import RESULTS, SEARCH
+from lightning_mm.reporting.nas.blocks import blocks_svg, of_arch, of_genes
 from lightning_mm.reporting.run import TIMES
 from lightning_mm.spaces import ChoiceSpace, Genotype
 from tests.reporting.test_html import Page

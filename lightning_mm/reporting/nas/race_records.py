@@ -14,10 +14,9 @@ from lightning_mm.nas.measuring import TABLE_FILE
 from lightning_mm.nas.race import HAND_DESIGNED, RACE_FILE, RANDOM, RaceRecord
 from lightning_mm.nas.ranking import rank_report
 from lightning_mm.nas.table import Measured, read_table
-from lightning_mm.reporting.claim import Claim, Side, judge, mean_over_levels
+from lightning_mm.pareto import Point, hypervolume, pareto_front
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.pareto import Point, pareto_front
-from lightning_mm.reporting.progress import hypervolume
+from lightning_mm.reporting.nas.claim import Claim, Side, judge, mean_over_levels
 from lightning_mm.reporting.run import Run
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.runs import RESULTS_FILE, Results

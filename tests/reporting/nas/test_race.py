@@ -10,9 +10,9 @@ from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.nas.race import RaceRecord
 from lightning_mm.nas.table import Measured, write_table
-from lightning_mm.reporting.nas_race import write_race
-from lightning_mm.reporting.nas_race_figures import finalists_figure, networks_figure, volume_figure
-from lightning_mm.reporting.nas_race_records import read_race
+from lightning_mm.reporting.nas.race import write_race
+from lightning_mm.reporting.nas.race_figures import finalists_figure, networks_figure, volume_figure
+from lightning_mm.reporting.nas.race_records import read_race
 from lightning_mm.reporting.run import DASH, signed
 from tests.reporting.test_html import Page
 

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from lightning_mm.reporting.pareto import Point, dominates, pareto_front
+from lightning_mm.pareto import Point, dominates, pareto_front
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
 
 

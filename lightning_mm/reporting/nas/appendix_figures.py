@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.nas_records import FOUND, PLAIN, RANDOM, Appendix, Row
+from lightning_mm.reporting.nas.appendix_records import FOUND, PLAIN, RANDOM, Appendix, Row
 from lightning_mm.reporting.run import finite
 from lightning_mm.reporting.style import BLUE, INK, LINE, MUTED, PAPER_COLOR, hover, layout, padded
 from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM

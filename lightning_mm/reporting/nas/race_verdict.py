@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from lightning_mm.nas.race import HAND_DESIGNED
-from lightning_mm.reporting.claim import DOMINATES, UNDECIDED
-from lightning_mm.reporting.nas_race_records import Race, arm_name, finalist_name
-from lightning_mm.reporting.nas_race_tables import interval_text
+from lightning_mm.reporting.nas.claim import DOMINATES, UNDECIDED
+from lightning_mm.reporting.nas.race_records import Race, arm_name, finalist_name
+from lightning_mm.reporting.nas.race_tables import interval_text
 from lightning_mm.reporting.run import finite
 from lightning_mm.reporting.verdict import small_budget_note
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_mm.errors import InputError
-from lightning_mm.reporting.architecture_blocks import Drawing, blocks_svg, of_arch, of_genes
 from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
 from lightning_mm.reporting.html import warning as warning_box
-from lightning_mm.reporting.nas_figures import history, scatter
-from lightning_mm.reporting.nas_records import FOUND, RANDOM, Appendix, Network, Row, read_appendix
-from lightning_mm.reporting.nas_table import RESULTS, SEARCH, csv_text, html_table, markdown_table
-from lightning_mm.reporting.nas_verdict import below_floor, verdict
+from lightning_mm.reporting.nas.appendix_figures import history, scatter
+from lightning_mm.reporting.nas.appendix_records import FOUND, RANDOM, Appendix, Network, Row, read_appendix
+from lightning_mm.reporting.nas.appendix_table import RESULTS, SEARCH, csv_text, html_table, markdown_table
+from lightning_mm.reporting.nas.appendix_verdict import below_floor, verdict
+from lightning_mm.reporting.nas.blocks import Drawing, blocks_svg, of_arch, of_genes
 from lightning_mm.reporting.plot import plot
 from lightning_mm.reporting.provenance import comparability_warnings, provenance
 from lightning_mm.reporting.run import plain

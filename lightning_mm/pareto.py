@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+COST_MARGIN = 1.1
+"""The hypervolume's reference point lies at this times the highest cost, so that the dearest model counts as well."""
+
 
 class Point(NamedTuple):
     """One model in the plane of cost and quality.
@@ -53,3 +56,25 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
             front.append(i)
             best = quality
     return front
+
+
+def hypervolume(points: Sequence[Point], reference: Point) -> float:
+    """Area that points dominate up to a reference point: cost low, quality high.
+
+    Args:
+        points: In any order; those that are not better than the reference in both coordinates add nothing.
+        reference: A cost and a quality that are worse than those of interest.
+    """
+    front = [points[i] for i in pareto_front(points)]  # cheapest first, each of a higher quality than the one before
+    area, covered = 0.0, _known(reference.quality)
+    for cost, quality in front:
+        width, height = _known(reference.cost) - _known(cost), _known(quality) - covered
+        if width > 0 and height > 0:
+            area += width * height
+            covered += height
+    return area
+
+
+def _known(value: float | None) -> float:
+    assert value is not None
+    return value

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.nas_records import FOUND, RANDOM, Appendix, Row
+from lightning_mm.reporting.nas.appendix_records import FOUND, RANDOM, Appendix, Row
 from lightning_mm.reporting.run import HAND_DESIGNED, finite
 
 CHEAP = 0.1

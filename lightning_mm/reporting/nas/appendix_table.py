@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from lightning_mm.reporting.nas_records import FOUND, PLAIN, RANDOM, Row
+from lightning_mm.reporting.nas.appendix_records import FOUND, PLAIN, RANDOM, Row
 from lightning_mm.reporting.run import DASH, plain
 
 

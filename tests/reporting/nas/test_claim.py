@@ -5,7 +5,7 @@ import random
 import pytest
 from scipy import stats
 
-from lightning_mm.reporting.claim import DOMINATES, LOST, UNDECIDED, Side, judge, mean_over_levels, pooled_error
+from lightning_mm.reporting.nas.claim import DOMINATES, LOST, UNDECIDED, Side, judge, mean_over_levels, pooled_error
 
 SEEDS = (100, 101, 102, 103, 104)
 BASE = (0.950, 0.952, 0.949, 0.951, 0.953)

@@ -4,12 +4,12 @@ from html import escape
 from pathlib import Path
 
 from lightning_mm.errors import InputError
-from lightning_mm.reporting.architecture_blocks import KINDS, blocks_svg, of_arch
 from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
 from lightning_mm.reporting.html import warning as warning_box
-from lightning_mm.reporting.nas_race_figures import best_figure, finalists_figure, networks_figure, volume_figure
-from lightning_mm.reporting.nas_race_records import Race, finalist_name, read_race
-from lightning_mm.reporting.nas_race_tables import (
+from lightning_mm.reporting.nas.blocks import KINDS, blocks_svg, of_arch
+from lightning_mm.reporting.nas.race_figures import best_figure, finalists_figure, networks_figure, volume_figure
+from lightning_mm.reporting.nas.race_records import Race, finalist_name, read_race
+from lightning_mm.reporting.nas.race_tables import (
     Grid,
     arms_grid,
     as_markdown,
@@ -20,7 +20,7 @@ from lightning_mm.reporting.nas_race_tables import (
     subpixel_grid,
     supernet_facts,
 )
-from lightning_mm.reporting.nas_race_verdict import (
+from lightning_mm.reporting.nas.race_verdict import (
     arms_note,
     finalists_note,
     front_text,

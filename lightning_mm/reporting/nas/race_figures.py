@@ -9,11 +9,10 @@ import plotly.graph_objects as go
 
 from lightning_mm.nas.race import HAND_DESIGNED
 from lightning_mm.nas.table import Measured
+from lightning_mm.pareto import Point, hypervolume
 from lightning_mm.reporting.model import Model
-from lightning_mm.reporting.nas_race_records import ARMS, Curve, Race, arm_name, finalist_name
-from lightning_mm.reporting.pareto import Point
+from lightning_mm.reporting.nas.race_records import ARMS, Curve, Race, arm_name, finalist_name
 from lightning_mm.reporting.placement import Box, place_label
-from lightning_mm.reporting.progress import hypervolume
 from lightning_mm.reporting.style import BLUE, INK, MUTED, OTHER_COLOR, layout, padded
 
 COLORS = {"random": "#D55E00", "halving": BLUE, "supernet": "#009E73", "validity": "#B88AA8"}

@@ -1,0 +1,1 @@
+"""Pages of the architecture searches: the appendix's experiments and the race."""
