@@ -113,11 +113,12 @@ def make_sandbox(folder):
             spec["space"]["model.arch.decoder_depth"]["init_args"]["high"] = 5
         (folder / "sweeps" / path.name).write_text(yaml.safe_dump({**spec, "trials": 1}))
     row = yaml.safe_load((ROOT / "sweeps/nas_a.yaml").read_text())
-    row["space"] |= {"encoder_blocks": [1, 1, 1], "decoder_blocks": 2}
+    row["space"] |= {"encoder_blocks": [1, 1, 1], "decoder_blocks": 2, "stem_channels": 4, "tail_channels": 8}
     (folder / "sweeps/nas_a.yaml").write_text(yaml.safe_dump(row))
     (folder / "sweeps/presets").mkdir()
     preset = yaml.safe_load((ROOT / "sweeps/presets/smoke.yaml").read_text())
-    preset["settings"] |= TINY
+    preset["settings"] |= {**TINY, "run.latency_size": 16}
+    preset["references"] = {"tiny": "experiments/tiny.yaml"}
     preset |= {"search_pairs": 1, "search": {"population": 2, "generations": 1, "parents": 1, "mutations": 1}}
     preset["search"]["crossovers"] = 1
     (folder / "sweeps/presets/smoke.yaml").write_text(yaml.safe_dump(preset))
