@@ -43,8 +43,8 @@ sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.y
 nas: $(STAMP) ## Reproduce the paper's NAS appendix (PRESET=smoke|cpu|paper ARGS=)
 	$(BIN)/lightning-mm nas appendix sweeps/presets/$(PRESET).yaml $(ARGS)
 
-test: $(STAMP) ## Run the tests (ARGS=)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Run the tests, in a process per core (ARGS='-n 0' for one process)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 chaos: $(STAMP) ## Kill workers of sweeps at random, ten times on each kind of database
 	CHAOS_ROUNDS=10 $(BIN)/python -m pytest tests/search/test_chaos.py $(ARGS)

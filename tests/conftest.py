@@ -1,6 +1,11 @@
-"""Shared by all tests: one thread, so that the suite behaves alike on two cores and on sixty-four."""
+"""Shared by all tests: one thread per process, so that the suite behaves alike on two cores and on sixty-four."""
 
 import os
+from pathlib import Path
+
+import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
 
 import torch
 
@@ -8,3 +13,32 @@ import lightning_mm  # noqa: F401  (declares torchvision's operators before ligh
 
 torch.set_num_threads(1)
 os.environ.pop("WANDB_MODE", None)  # or every training of the tests would be logged by it
+
+# The files that take longest. Several processes begin with them, or one would be left alone with one at the end.
+LONGEST = [
+    "test_readme.py",
+    "search/test_command.py",
+    "search/test_chaos.py",
+    "test_ddp.py",
+    "test_resume.py",
+    "search/test_slots.py",
+    "search/test_worker.py",
+    "release/test_release.py",
+    "test_training.py",
+    "search/test_objective.py",
+    "tracking/test_server.py",
+    "test_disk_full.py",
+    "models/test_general_properties.py",
+    "benchmarking/test_train.py",
+    "evaluation/test_command.py",
+    "search/test_spec.py",
+]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a process among several, put the tests of the longest files first."""
+    if not hasattr(config, "workerinput"):
+        return
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))

@@ -13,7 +13,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import pytest
 import torch
 from fork_server import serving
 from PIL import Image
+from reserved_port import reserved_port
 
 from lightning_mm.configuration import build
 from lightning_mm.distributed import processes
@@ -144,17 +144,15 @@ def run(server):
         run_dir.parent.mkdir(parents=True, exist_ok=True)
         out, err = run_dir.with_suffix(".out"), run_dir.with_suffix(".err")
         err.unlink(missing_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         job = {"args": ["fit", *args, f"--run.dir={run_dir}", *more], "ranks": ranks, "disturb": disturbance}
-        server.stdin.write(json.dumps(job | {"port": port, "out": str(out), "err": str(err)}) + "\n")
-        server.stdin.flush()
-        children = json.loads(server.stdout.readline())
-        if disturbance.get("what") == "hang":
-            wait_until(lambda: LOST in err.read_text() if err.exists() else False)
-            os.kill(children[disturbance["of"]], signal.SIGKILL)
-        codes = json.loads(server.stdout.readline())
+        with reserved_port() as port:
+            server.stdin.write(json.dumps(job | {"port": port, "out": str(out), "err": str(err)}) + "\n")
+            server.stdin.flush()
+            children = json.loads(server.stdout.readline())
+            if disturbance.get("what") == "hang":
+                wait_until(lambda: LOST in err.read_text() if err.exists() else False)
+                os.kill(children[disturbance["of"]], signal.SIGKILL)
+            codes = json.loads(server.stdout.readline())
         wait_until(lambda: not any(group_lives(child) for child in children))
         return codes, err.read_text().splitlines()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import browser
 import pytest
 from optuna.trial import TrialState
+from reserved_port import reserved_port
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed (the extra 'dashboard')")
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium on this machine")
@@ -24,20 +25,18 @@ def dashboard(open_sweep, tmp_path):
         trial.suggest_int("model.arch.decoder_depth", 1, 3)
         trial.suggest_categorical("model.arch.encoder", ["linear", "residual"])
         board.finish(trial, TrialState.COMPLETE, values, None)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Path(sys.executable).parent / "optuna-dashboard"
-    command = [str(program), f"sqlite:///{tmp_path / 'study.db'}", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    with reserved_port() as port:
+        program = Path(sys.executable).parent / "optuna-dashboard"
+        command = [str(program), f"sqlite:///{tmp_path / 'study.db'}", "--host", "127.0.0.1", "--port", str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
     yield f"http://127.0.0.1:{port}/dashboard", f"http://127.0.0.1:{port}/dashboard/studies/{number}"
     process.terminate()
     process.wait()
