@@ -11,6 +11,7 @@ Each row goes through the same steps, each of which is kept and not done again::
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -94,11 +95,18 @@ def run_row(row: RowSpec, preset: Preset, directory: Path, say: Say) -> RowRecor
     probes = ", ".join(f"{name} {value:.3f}" for name, value in outcome["ssim"].items())
     say(f"{row.name}: supernet trained, {outcome['steps']} steps, {outcome['seconds']:.0f} s (SSIM {probes})")
     if not record.search:
-        record.search = _search(row, preset, estimator, lambda line: say(f"{row.name}: {line}"))
+        search = _search(row, preset, estimator, lambda line: say(f"{row.name}: {line}"))
+        if math.isnan(search["ssim"]):
+            reason = "no network of the search has an SSIM that is a number"
+            record.supernet = outcome | {"status": "diverged", "reason": reason, "step": outcome["steps"]}
+            record.write(own)
+            say(f"{row.name}: {reason}")
+            return record
+        record.search = search
         record.networks = _networks(row, record.search)
         record.write(own)
     for name, network in record.networks.items():
-        network |= _retrain(row, preset, own, name, network["arch"], say)
+        network |= _retrain(row, preset, own, name, network, say)
         record.write(own)
     return record
 
@@ -142,8 +150,10 @@ def _search(row: RowSpec, preset: Preset, estimator: Inherited, say: Say) -> dic
     history: list[tuple[int, float]] = []
 
     def progress(generation: int, state: Evolution) -> None:
-        history.append((len(state.scores), state.scores[state.best]))
-        say(f"generation {generation}: best SSIM {history[-1][1]:.4f} of {history[-1][0]} networks")
+        best = state.scores[state.best]
+        if math.isfinite(best):
+            history.append((len(state.scores), best))
+        say(f"generation {generation}: best SSIM {best:.4f} of {len(state.scores)} networks")
 
     found = evolve(row.space, estimator, preset.search, row.max_gflops, progress)
     space, best = row.space, found.best
@@ -181,15 +191,21 @@ def _networks(row: RowSpec, search: dict[str, Any]) -> dict[str, dict[str, Any]]
 
 
 def _retrain(
-    row: RowSpec, preset: Preset, directory: Path, name: str, arch: dict[str, Any], say: Say
+    row: RowSpec, preset: Preset, directory: Path, name: str, network: dict[str, Any], say: Say
 ) -> dict[str, Any]:
     runs: list[str] = []
     diverged: list[dict[str, Any]] = []
+    before = {known["seed"]: known for known in network.get("diverged", [])}
     for seed in preset.seeds:
+        if seed in before:
+            diverged.append(before[seed])
+            continue
         run_dir = directory / f"{name}-seed{seed}"
         known = (run_dir / RESULTS_FILE).exists()
         try:
-            results = fit(preset.retrain_arguments(run_dir, seed, arch), role="variant", overrides={"network": name})
+            results = fit(
+                preset.retrain_arguments(run_dir, seed, network["arch"]), role="variant", overrides={"network": name}
+            )
         except TrainingDivergedError as error:
             diverged.append({"seed": seed, "reason": str(error)})
             say(f"{row.name}: {name}, seed {seed}: diverged ({error})")

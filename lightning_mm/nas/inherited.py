@@ -102,6 +102,9 @@ def _train(cli: TrainingCLI, task: SupernetTask, checkpoint: Path) -> dict[str, 
             for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
                 warnings.filterwarnings("ignore", message=f".*{hint}.*")
             trainer.fit(task, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
+            if trainer.global_step == steps:  # the last checkpoint was the end, and only the outcome is wanting
+                task.load_state_dict(_weights(checkpoint), strict=False)
+                trainer.validate(task, datamodule=cli.datamodule, verbose=False)
     except TrainingDivergedError as error:
         diverged = {"reason": str(error), **error.details}
     finally:

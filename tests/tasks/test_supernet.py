@@ -121,6 +121,7 @@ def test_training_takes_these_networks_also_when_it_is_resumed(rule, tmp_path):
         assert torch.equal(again.weights[-1][name], value), name
 
 
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty.*")
 def test_averaged_weights_are_those_of_the_uninterrupted_training(tmp_path):
     """EMA copies the whole task, supernet and space with it."""
     batches, scale = [pairs(seed=n) for n in range(2)], {"residual_scale": "learnable"}
