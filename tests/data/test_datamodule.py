@@ -3,8 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from lightning_mm.data import datamodule
+from lightning_mm.data.bank import build_bank
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.data.oh2018 import Oh2018Dataset, write_oh2018
 from lightning_mm.data.rendering import render_pairs
@@ -134,6 +136,7 @@ def test_an_epoch_too_short_for_the_ranks_is_refused():
         ("batch_size", 0),
         ("epoch_samples", 3),
         ("val_pairs", 0),
+        ("search_pairs", -1),
         ("num_workers", -1),
         ("textures", 0),
         ("texture_size", 63),
@@ -333,6 +336,99 @@ def test_validation_identity_tells_what_is_shown():
     assert same.validation_identity() == identity, "it sets the module up by itself"
 
 
+# --- pairs that a search chooses by ---
+
+
+def keys(loader):
+    return [key for batch in loader for key in batch["key"].tolist()]
+
+
+def scenes_of(batches):
+    """All numbers of each scene, without its key and its noise."""
+    shown = sorted(batches[0].keys() - {"key", "noise"})
+    rows = [(batch, row) for batch in batches for row in range(len(batch["alpha"]))]
+    return [tuple(batch[name][row].numpy().tobytes() for name in shown) for batch, row in rows]
+
+
+def test_search_pairs_are_measured_instead_of_the_validation_pairs():
+    module = module_of(search_pairs=7)
+    assert module.val_count == 7
+    assert [len(batch["alpha"]) for batch in module.val_dataloader()] == [2, 2, 2, 1]
+    assert not any(batch["noise"].any() for batch in module.val_dataloader())
+    assert module_of().val_count == 5
+    shares = [keys(attach(module_of(search_pairs=7), False, 0, rank, 2).val_dataloader()) for rank in range(2)]
+    alone = keys(module.val_dataloader())
+    assert shares == [alone[::2], alone[1::2]]
+
+
+def test_search_pairs_are_neither_validated_nor_trained_on():
+    search, other = module_of(search_pairs=40), module_of(val_pairs=40)
+    training = [
+        batch
+        for seed in (0, 1, datamodule._VALIDATION_SEED)
+        for batch in epoch_of(attach(module_of(seed=seed, epoch_samples=100), True).train_dataloader(), 3)
+    ]
+    found = {
+        name: scenes_of(batches)
+        for name, batches in (("search", search.val_dataloader()), ("val", other.val_dataloader()), ("train", training))
+    }
+    assert [len(set(found[name])) for name in found] == [40, 40, 300]
+    assert not set(found["search"]) & set(found["val"])
+    assert not set(found["search"]) & set(found["train"])
+    noise = [set(keys(loader)) for loader in (search.val_dataloader(), other.val_dataloader(), training)]
+    assert not noise[0] & (noise[1] | noise[2])
+    assert search._banks["val"].digest() != other._banks["val"].digest()
+    shown = pairs_of(search, search.val_dataloader(), False), pairs_of(other, other.val_dataloader(), False)
+    targets = [{row.numpy().tobytes() for pairs in batches for row in pairs.target} for batches in shown]
+    assert [len(rows) for rows in targets] == [40, 40]
+    assert not targets[0] & targets[1]
+
+
+def test_search_pairs_are_the_same_for_every_training():
+    first = module_of(seed=1, search_pairs=5)
+    second = module_of(seed=2, search_pairs=5, textures=1, epoch_samples=50, size=64, val_size=32, val_pairs=9)
+    pairs = [pairs_of(module, module.val_dataloader(), training=False) for module in (first, second)]
+    assert all(equal(a, b) for a, b in zip(*pairs, strict=True))
+    assert first.validation_identity() == second.validation_identity()
+
+
+def test_training_is_the_same_with_and_without_search_pairs():
+    modules = [attach(module_of(search_pairs=count), training=True) for count in (0, 5)]
+    batches = [epoch_of(module.train_dataloader(), 2) for module in modules]
+    for first, second in zip(*batches, strict=True):
+        pairs = [
+            module.on_after_batch_transfer(batch, 0) for module, batch in zip(modules, (first, second), strict=True)
+        ]
+        assert equal(*pairs)
+
+
+def test_the_identity_of_search_pairs_says_so():
+    identity = module_of("validate", search_pairs=5).validation_identity()
+    assert identity["name"] == "synthetic pairs, procedural textures of training"
+    assert (identity["pairs"], identity["height"], identity["width"]) == (5, 32, 32)
+    others = [{"search_pairs": 6}, {"search_pairs": 0}, {"search_pairs": 5, "val_size": 48}]
+    digests = {module_of("validate", **other).validation_identity()["digest"] for other in others}
+    assert len(digests | {identity["digest"]}) == 4
+
+
+def test_search_pairs_show_the_photos_of_training(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    for name in ("train", "val"):
+        (tmp_path / name).mkdir()
+        pixels = torch.randint(0, 256, (96, 96, 3), dtype=torch.uint8, generator=generator)
+        Image.fromarray(pixels.numpy()).save(tmp_path / name / "photo.png")
+    folders = {"photos": tmp_path / "train", "val_photos": tmp_path / "val", "textures": 2}
+    search, other = module_of(search_pairs=5, **folders), module_of(**folders)
+    assert len(search._banks["val"].groups["photo"]) == len(other._banks["val"].groups["photo"]) == 1
+    assert len(search._banks["val"].groups["procedural"]) == 0
+    alone = build_bank(datamodule._VALIDATION_SEED, "search", 0, 64, tmp_path / "train")
+    assert search._banks["val"].digest() == alone.digest() != other._banks["val"].digest()
+    assert search.validation_identity()["name"] == "synthetic pairs, photos of training"
+    assert other.validation_identity()["name"] == "synthetic pairs, photos"
+    only_val = module_of("validate", search_pairs=5, val_photos=tmp_path / "val")
+    assert only_val.validation_identity()["name"] == "synthetic pairs, procedural textures of training"
+
+
 # --- the stored data set ---
 
 
@@ -457,6 +553,29 @@ def test_identity_of_stored_validation_pairs(stored):
     digest = Oh2018Dataset(stored[0], "val", 3).split_digest
     expected = {"pairs": 3, "height": 32, "width": 32, "digest": digest}
     assert identity == expected | {"name": "Oh et al. 2018, validation split"}
+
+
+def test_stored_search_pairs_are_the_last_that_training_would_have(stored):
+    module = module_of(oh2018=stored[0], val_pairs=3, search_pairs=2)
+    attach(module, training=True)
+    training = {
+        int(index)
+        for epoch in range(6)
+        for batch in epoch_of(module.train_dataloader(), epoch)
+        for index in batch["index"]
+    }
+    assert training == set(range(6))
+    assert [int(index) for batch in module.val_dataloader() for index in batch["index"]] == [6, 7]
+    assert module.val_count == 2
+    reported = module_of("validate", oh2018=stored[0], val_pairs=3)
+    assert [int(index) for batch in reported.val_dataloader() for index in batch["index"]] == [8, 9, 10]
+    identity = module.validation_identity()
+    assert identity["name"] == "Oh et al. 2018, search slice of the training split"
+    assert identity["pairs"] == 2
+    assert identity["digest"] == Oh2018Dataset(stored[0], "search", 3, 2).split_digest
+    assert identity["digest"] != reported.validation_identity()["digest"]
+    other = module_of(oh2018=stored[0], val_pairs=3, search_pairs=2, seed=9)
+    assert other.validation_identity() == identity
 
 
 def test_endless_training_scenes_have_no_length():

@@ -415,3 +415,36 @@ def test_pillow_is_loaded_only_when_images_are():
     command = [sys.executable, "-c", code, oh2018.__file__]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.stdout.split() == ["False", "False"], done.stderr
+
+
+def numbers_of(dataset):
+    return [dataset[index]["index"].item() for index in range(len(dataset))]
+
+
+@pytest.mark.parametrize("val_pairs", [1, 2, 4])
+@pytest.mark.parametrize("search_pairs", [0, 1, 3])
+def test_the_splits_are_cut_from_the_end(root, val_pairs, search_pairs):
+    if val_pairs + search_pairs > 5:
+        return
+    splits = ("train", "search", "val") if search_pairs else ("train", "val")
+    found = {name: Oh2018Dataset(root, name, val_pairs, search_pairs) for name in splits}
+    rest = 6 - val_pairs - search_pairs
+    assert numbers_of(found["train"]) == list(range(rest))
+    assert numbers_of(found["val"]) == list(range(6 - val_pairs, 6))
+    if search_pairs:
+        assert numbers_of(found["search"]) == list(range(rest, 6 - val_pairs))
+        assert found["search"][0]["alpha"].item() == 1.25 + 10 * rest
+    assert len({dataset.split_digest for dataset in found.values()}) == len(splits)
+    assert found["val"].split_digest == Oh2018Dataset(root, "val", val_pairs).split_digest
+
+
+@pytest.mark.parametrize(
+    ("split", "search_pairs"), [("search", 0), ("search", 4), ("train", 4), ("val", 5), ("train", -1)]
+)
+def test_search_pairs_out_of_range(root, split, search_pairs):
+    message = message_of(Oh2018Dataset, root, split, val_pairs=2, search_pairs=search_pairs)
+    assert message == f"search_pairs {search_pairs}: must be between 1 and 3, beside 2 of 'val'"
+
+
+def test_an_unknown_split_is_refused(root):
+    assert message_of(Oh2018Dataset, root, "test") == "split 'test': must be 'train', 'val' or 'search'"
