@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -377,7 +378,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     assert taken == list(range(STEPS, 2 * STEPS))
 
 
-NO_PAPER_MODELS = {"tiny.yaml", "weights.yaml"}
+NO_PAPER_MODELS = {"half.yaml", "tiny.yaml", "weights.yaml"}
 
 
 @pytest.mark.parametrize("name", sorted({path.name for path in EXPERIMENTS.glob("*.yaml")} - NO_PAPER_MODELS))
@@ -394,6 +395,16 @@ def test_shipped_experiments_build_the_papers_models(name):
 def test_tiny_costs_a_tenth_of_the_proposed_model():
     cli = build([arg for file in ("base.yaml", "tiny.yaml") for arg in ("--config", str(EXPERIMENTS / file))])
     assert 0.9 < cost(cli.model.arch).paper_gflops / 0.9861 < 1.1
+
+
+def test_half_is_the_proposed_model_at_half_its_widths():
+    half, whole = (
+        build([arg for file in ("base.yaml", name) for arg in ("--config", str(EXPERIMENTS / file))]).model.arch
+        for name in ("half.yaml", "proposed.yaml")
+    )
+    widths = {"encoder_channels": whole.encoder_channels // 2, "decoder_channels": whole.decoder_channels // 2}
+    assert half == replace(whole, **widths)
+    assert 0.24 < cost(half).paper_gflops / cost(whole).paper_gflops < 0.27
 
 
 def test_the_experiments_are_there():
