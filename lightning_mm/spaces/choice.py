@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from operator import getitem
 
 import numpy as np
 
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
-from lightning_mm.spaces.genotype import Choice, Genotype
+from lightning_mm.spaces.genotype import Choice, Genotype, Value
 from lightning_mm.spaces.space import SearchSpace
 
 SKIP = "skip"
@@ -125,19 +126,19 @@ class ChoiceSpace(SearchSpace):
     def flops(self, genotype: Genotype) -> int:
         """The paper's FLOPs, as a sum over blocks."""
         without, by_gene = self._flops_by_gene
-        return without + sum(by_gene[n][value] for n, value in enumerate(genotype.values))  # pyright: ignore
+        return sum(map(getitem, by_gene, genotype.values), without)
 
     @cached_property
-    def _flops_by_gene(self) -> tuple[int, list[dict[str, int]]]:
+    def _flops_by_gene(self) -> tuple[int, list[dict[Value, int]]]:
         first = Genotype(tuple(choice.values[0] for choice in self.choices))
         start = self.cost(first).paper_flops
-        table: list[dict[str, int]] = []
+        table: list[dict[Value, int]] = []
         for number, choice in enumerate(self.choices):
             genes = list(first.values)
-            found: dict[str, int] = {}
+            found: dict[Value, int] = {}
             for value in choice.values:
                 genes[number] = value
-                found[str(value)] = self.cost(Genotype(tuple(genes))).paper_flops - start
+                found[value] = self.cost(Genotype(tuple(genes))).paper_flops - start
             table.append(found)
         return start, table
 
