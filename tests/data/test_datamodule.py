@@ -345,6 +345,7 @@ def keys(loader):
 
 def scenes_of(batches):
     """All numbers of each scene, without its key and its noise."""
+    batches = list(batches)
     shown = sorted(batches[0].keys() - {"key", "noise"})
     rows = [(batch, row) for batch in batches for row in range(len(batch["alpha"]))]
     return [tuple(batch[name][row].numpy().tobytes() for name in shown) for batch, row in rows]

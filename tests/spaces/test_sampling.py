@@ -17,7 +17,7 @@ from lightning_mm.spaces import ChoiceSpace, ElasticSpace, Genotype, path_rng
 
 ROWS = {row.name: row for row in map(read_row, sorted((Path(__file__).parents[2] / "sweeps").glob("nas_[a-f].yaml")))}
 SHALLOW = ElasticSpace(decoder_depth=(1, 2, 4))  # as the default space, and costs are computed sooner
-SAMPLES = 10_000
+SAMPLES = 4000
 
 
 def flops(space, genotype):
@@ -96,7 +96,7 @@ def test_costs_spread_when_asked_for(row, samples):
 UNIFORM = {
     "choice": ChoiceSpace((1, 0, 0), 2, 4, stem_channels=2, tail_channels=2),
     "elastic": ElasticSpace(
-        (1,), (4,), (2,), (2, 4), ("linear_9", "residual_1"), (2, 4), output_kernel=(3, 5, 7), kinds=("conv3", "conv5")
+        (1,), (4,), (2,), (2, 4), ("linear_9", "residual_1"), (2, 4), ("nearest",), (3, 5, 7), ("conv3", "conv5")
     ),
 }
 
@@ -170,19 +170,19 @@ def test_a_cap_that_nothing_meets_is_refused_with_the_range(space):
 def test_every_sample_of_the_elastic_space_is_feasible(share, spread):
     low, high = SHALLOW.attainable
     cap = low + share * (high - low)
-    found = genotypes(SHALLOW, 170, seed=6, max_gflops=cap, spread=spread)
+    found = genotypes(SHALLOW, 60, seed=6, max_gflops=cap, spread=spread)
     assert max(flops(SHALLOW, genotype) for genotype in found) <= cap * 1e9
-    assert len(set(found)) > 100
+    assert len(set(found)) > 40
 
 
 def test_the_elastic_space_is_sampled_below_the_proposed_networks_cost():
     space = ElasticSpace()
-    found = genotypes(space, 40, seed=7, max_gflops=9.861)
+    found = genotypes(space, 25, seed=7, max_gflops=9.861)
     assert max(flops(space, genotype) for genotype in found) <= 9.861e9
     for choice in space.choices[:2]:
         assert {space.named(genotype)[choice.name] for genotype in found} == set(choice.values)
     costs = (
-        np.array([space.flops(genotype) for genotype in genotypes(space, 60, 8, max_gflops=9.861, spread=True)]) / 1e9
+        np.array([space.flops(genotype) for genotype in genotypes(space, 40, 8, max_gflops=9.861, spread=True)]) / 1e9
     )
     assert kstest(costs, "uniform", (space.attainable[0], 9.861 - space.attainable[0])).statistic < 0.35
 

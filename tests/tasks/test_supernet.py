@@ -106,7 +106,7 @@ def test_the_networks_of_a_step_are_a_function_of_seed_and_step(rule):
     assert len(set(first)) > 20
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ["capped", "distilling"])
 def test_training_takes_these_networks_also_when_it_is_resumed(rule, tmp_path):
     batches = [pairs(seed=n) for n in range(3)]
     whole, _ = fitted(task_of(rule, path_seed=5), tmp_path, batches, epochs=2)
@@ -184,8 +184,10 @@ def test_a_cap_that_nothing_meets_is_refused():
 # --- What a step does ---
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("residual_scale", [1.0, "learnable"])
+@pytest.mark.parametrize(
+    ("rule", "residual_scale"),
+    [("uniform", 1.0), ("capped", "learnable"), ("sandwich", 0.1), ("distilling", "learnable")],
+)
 def test_candidates_that_were_not_drawn_do_not_move(rule, residual_scale, tmp_path):
     """Not by momentum either, of steps in which they were."""
     task = task_of(rule, residual_scale=residual_scale, optim=OptimizerConfig(lr=1e-2))
@@ -261,11 +263,10 @@ def test_distillation_begins_behind_its_share_of_the_training(begin, expected, t
 
 
 def test_a_training_lowers_the_loss(tmp_path):
-    for rule in ("uniform", "distilling"):
-        torch.manual_seed(0)
-        task = SupernetTask(SPACE, RULES[rule], optim=OptimizerConfig(lr=1e-2))
-        record, _ = fitted(task, tmp_path, [pairs()] * 20)
-        assert np.mean(record.losses[-5:]) < 0.95 * record.losses[0]
+    torch.manual_seed(0)
+    task = SupernetTask(SPACE, RULES["distilling"], optim=OptimizerConfig(lr=1e-2))
+    record, _ = fitted(task, tmp_path, [pairs()] * 20)
+    assert np.mean(record.losses[-5:]) < 0.95 * record.losses[0]
 
 
 def test_validation_measures_four_fixed_networks(tmp_path):
