@@ -40,7 +40,7 @@ def elastic():
     return build(ELASTIC).requires_grad_(False)
 
 
-def inputs(size=20):
+def inputs(size=16):
     return frames(2, 3, size, size + 4), frames(2, 3, size, size + 4, seed=2), torch.tensor([3.0, 12.0])
 
 
@@ -53,13 +53,13 @@ def assert_near(found, expected, tolerance):
 
 
 def test_what_is_exported_computes_what_the_supernet_does(supernet):
-    for path in genotypes(supernet.space, 25, seed=3):
+    for number, path in enumerate(genotypes(supernet.space, 25, seed=3)):
         expected = supernet(*inputs(), path)
         assert expected.std() > 1e-3
-        exported = supernet.export(path)
-        assert_near(exported(*inputs()), expected, 1e-6)
+        assert_near(supernet.export(path)(*inputs()), expected, 1e-6)
         # And with the factor on the branch of each block instead of in its second convolution.
-        assert_near(unfolded(supernet, path)(*inputs()), expected, 1e-5)
+        if number % 3 == 0:
+            assert_near(unfolded(supernet, path)(*inputs()), expected, 1e-5)
 
 
 def test_what_is_exported_is_an_ordinary_magnifier(supernet):
@@ -368,7 +368,7 @@ def test_every_member_computes_wherever_a_projection_is_left_out(widths):
                 path = changed(space, genotypes(space, 1)[0], **genes)
                 found = {name: tuple(value.shape) for name, value in supernet.parameters_of(path).items()}
                 assert found == shapes_of(space.config(path))
-                assert supernet(*inputs(), path).shape == (2, 3, 20, 24)
+                assert supernet(*inputs(), path).shape == (2, 3, 16, 20)
 
 
 def test_the_channels_of_groups_are_as_in_numpy():

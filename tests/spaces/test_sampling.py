@@ -17,7 +17,7 @@ from lightning_mm.spaces import ChoiceSpace, ElasticSpace, Genotype, path_rng
 
 ROWS = {row.name: row for row in map(read_row, sorted((Path(__file__).parents[2] / "sweeps").glob("nas_[a-f].yaml")))}
 SHALLOW = ElasticSpace(decoder_depth=(1, 2, 4))  # as the default space, and costs are computed sooner
-SAMPLES = 4000
+SAMPLES = 2500
 
 
 def flops(space, genotype):
@@ -166,7 +166,7 @@ def test_a_cap_that_nothing_meets_is_refused_with_the_range(space):
 
 
 @pytest.mark.parametrize("spread", [False, True])
-@pytest.mark.parametrize("share", [0.01, 0.1, 0.6])
+@pytest.mark.parametrize("share", [0.01, 0.3])
 def test_every_sample_of_the_elastic_space_is_feasible(share, spread):
     low, high = SHALLOW.attainable
     cap = low + share * (high - low)
