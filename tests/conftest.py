@@ -18,20 +18,24 @@ os.environ.pop("WANDB_MODE", None)  # or every training of the tests would be lo
 LONGEST = [
     "test_readme.py",
     "search/test_command.py",
-    "search/test_chaos.py",
     "test_ddp.py",
     "test_resume.py",
+    "search/test_chaos.py",
     "search/test_slots.py",
     "search/test_worker.py",
     "release/test_release.py",
     "test_training.py",
     "search/test_objective.py",
+    "models/test_supernet.py",
+    "models/test_general_properties.py",
+    "nas/test_appendix.py",
     "tracking/test_server.py",
     "test_disk_full.py",
-    "models/test_general_properties.py",
+    "search/test_spec.py",
+    "tasks/test_supernet.py",
+    "spaces/test_sampling.py",
     "benchmarking/test_train.py",
     "evaluation/test_command.py",
-    "search/test_spec.py",
 ]
 
 
