@@ -51,7 +51,7 @@ class ConvLayer:
 
     def paper_flops(self, pixels: int) -> int:
         """Multiply-accumulates, plus one per bias add, plus one per ReLU output."""
-        return self.macs(pixels) + int(pixels * self.scale**2) * self.out_channels * (2 if self.relu else 1)
+        return int(pixels * self.scale**2) * self.out_channels * (self._weights_per_output + (2 if self.relu else 1))
 
     @property
     def _weights_per_output(self) -> int:
@@ -102,18 +102,24 @@ def cost(config: MagnifierConfig, size: tuple[int, int] = PAPER_SIZE) -> CostRep
     Returns:
         All figures, exact.
     """
-    pixels = padded_size(size[0], config) * padded_size(size[1], config)
+    pixels = _pixels(config, size)
     network = layers(config)
     macs = sum(layer.macs(pixels) for layer in network)
     return CostReport(
         params=sum(layer.params for layer in network),
-        paper_flops=sum(layer.paper_flops(pixels) for layer in network),
+        paper_flops=paper_flops(config, size),
         macs=macs,
         flops_two_per_mac=2 * macs,
         receptive_field=receptive_field(config),
         height=size[0],
         width=size[1],
     )
+
+
+def paper_flops(config: MagnifierConfig, size: tuple[int, int] = PAPER_SIZE) -> int:
+    """The paper's "FLOPs" alone, as of ``cost``; a search counts them dozens of times per network that it draws."""
+    pixels = _pixels(config, size)
+    return sum(layer.paper_flops(pixels) for layer in layers(config))
 
 
 def receptive_field(config: MagnifierConfig) -> int:
@@ -124,6 +130,10 @@ def receptive_field(config: MagnifierConfig) -> int:
     """
     extents = [_input_rows(config, row) for row in range(config.stride)]
     return max(last - first + 1 for first, last in extents)
+
+
+def _pixels(config: MagnifierConfig, size: tuple[int, int]) -> int:
+    return padded_size(size[0], config) * padded_size(size[1], config)
 
 
 def _input_rows(config: MagnifierConfig, row: int) -> _Rows:
@@ -229,12 +239,16 @@ def _decoder(config: MagnifierConfig) -> list[ConvLayer]:
 
 
 def _residual(part: str, kinds: tuple[BlockKind, ...], width: int, scale: Fraction) -> list[ConvLayer]:
+    blocks = {kind: _block(part, kind, width, scale) for kind in set(kinds)}
+    return [layer for kind in kinds for layer in blocks[kind]]
+
+
+def _block(part: str, kind: BlockKind, width: int, scale: Fraction) -> list[ConvLayer]:
+    kernel, inner = int(kind[-1]), width
     found: list[ConvLayer] = []
-    for kind in kinds:
-        kernel, inner = int(kind[-1]), width
-        if kind == "separable7":
-            found.append(ConvLayer(part, width, width, kernel, scale, relu=False, groups=width))
-            kernel, inner = 1, 2 * width
-        found.append(ConvLayer(part, width, inner, kernel, scale, relu=True))
-        found.append(ConvLayer(part, inner, width, kernel, scale, relu=False))
+    if kind == "separable7":
+        found.append(ConvLayer(part, width, width, kernel, scale, relu=False, groups=width))
+        kernel, inner = 1, 2 * width
+    found.append(ConvLayer(part, width, inner, kernel, scale, relu=True))
+    found.append(ConvLayer(part, inner, width, kernel, scale, relu=False))
     return found

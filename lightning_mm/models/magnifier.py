@@ -31,6 +31,7 @@ class Magnifier(nn.Module):
 
     Args:
         config: The architecture; the paper's proposed model when left out.
+        initialise: Whether to draw the weights so. ``False`` leaves torch's own, where others take their place anyway.
 
     Example:
         >>> magnifier = Magnifier(MagnifierConfig(decoder_depth=2))
@@ -38,13 +39,14 @@ class Magnifier(nn.Module):
         torch.Size([1, 3, 30, 50])
     """
 
-    def __init__(self, config: MagnifierConfig | None = None) -> None:
+    def __init__(self, config: MagnifierConfig | None = None, initialise: bool = True) -> None:
         super().__init__()
         self.config = config or MagnifierConfig()
         self.encoder = build_encoder(self.config)
         self.manipulator = Manipulator(self.config)
         self.decoder = Decoder(self.config)
-        self._initialise()
+        if initialise:
+            self._initialise()
 
     def encode(self, frame: Tensor) -> Representation:
         """Encode frames once each.

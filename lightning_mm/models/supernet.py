@@ -111,7 +111,7 @@ class SuperNet(nn.Module):
 
     def export(self, path: Hashable) -> Magnifier:
         """One network as an ordinary ``Magnifier`` with weights of its own, on the store's device."""
-        magnifier = Magnifier(self.space.config(path))
+        magnifier = Magnifier(self.space.config(path), initialise=False)
         with torch.no_grad():
             magnifier.load_state_dict({name: value.clone() for name, value in self.parameters_of(path).items()})
         return magnifier.to(next(iter(self.store.values())).device)
@@ -154,7 +154,7 @@ class _Caller(nn.Module):
 
 def _skeleton(config: MagnifierConfig) -> _Caller:
     with torch.device("meta"):
-        return _Caller(Magnifier(config))
+        return _Caller(Magnifier(config, initialise=False))
 
 
 def _key(name: str) -> str:

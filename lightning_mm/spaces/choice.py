@@ -131,14 +131,14 @@ class ChoiceSpace(SearchSpace):
     @cached_property
     def _flops_by_gene(self) -> tuple[int, list[dict[Value, int]]]:
         first = Genotype(tuple(choice.values[0] for choice in self.choices))
-        start = self.cost(first).paper_flops
+        start = super().flops(first)
         table: list[dict[Value, int]] = []
         for number, choice in enumerate(self.choices):
             genes = list(first.values)
             found: dict[Value, int] = {}
             for value in choice.values:
                 genes[number] = value
-                found[value] = self.cost(Genotype(tuple(genes))).paper_flops - start
+                found[value] = super().flops(Genotype(tuple(genes))) - start
             table.append(found)
         return start, table
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_mm.cost import CostReport, cost
+from lightning_mm.cost import CostReport, cost, paper_flops
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.spaces.genotype import Choice, Genotype, Value
@@ -79,7 +79,7 @@ class SearchSpace(ABC):
 
     def flops(self, genotype: Genotype) -> int:
         """The paper's FLOPs."""
-        return self.cost(genotype).paper_flops
+        return paper_flops(self.config(genotype))
 
     def admits(self, genotype: Genotype, max_gflops: float | None) -> bool:
         """Whether a member meets a cap in 1e9 of the paper's FLOPs."""

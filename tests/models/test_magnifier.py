@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from random_architectures import build, frames
 
 from lightning_mm.models import Magnifier, MagnifierConfig, Representation
 from lightning_mm.models.blocks import ResidualBlock
@@ -30,27 +31,12 @@ SINGLE = MagnifierConfig(
 )
 
 
-def build(config, seed=0):
-    """A magnifier in which everything matters, also what starts from zero."""
-    torch.manual_seed(seed)
-    magnifier = Magnifier(config).eval()
-    for parameter in magnifier.parameters():
-        if parameter.ndim == 1 or not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
-    return magnifier.requires_grad_(False)
-
-
 def small(encoder, bottleneck, **values):
     return MagnifierConfig(
         encoder=encoder,
         bottleneck=bottleneck,
         **{"encoder_blocks": (1, 1, 1), "encoder_channels": 4, "decoder_depth": 1, "decoder_channels": 6} | values,
     )
-
-
-def frames(*shape, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(*shape, generator=generator) * 2 - 1
 
 
 def assert_near(actual, expected, tolerance=1e-5):
