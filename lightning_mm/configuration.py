@@ -4,7 +4,8 @@ import argparse
 import json
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,6 +150,27 @@ def build(
         raise InputError(f"{_broken_config(args)}{one_line(error)}") from None
 
 
+def check_data(cli: TrainingCLI) -> None:
+    """Find folders that are missing and epochs that are too short, without making textures."""
+    for key in ("photos", "val_photos", "oh2018"):
+        folder = getattr(cli.datamodule, key)
+        if folder is not None and not Path(folder).is_dir():
+            raise InputError(f"data.{key} = {folder}: no such folder")
+    cli.datamodule.epoch_sampler(0, 1)
+
+
+@contextmanager
+def without_hints() -> Iterator[None]:
+    """Hear nothing of Lightning's hints about what is meant here.
+
+    Epochs are short, scenes are a few numbers each, and a run that continues finds its own checkpoints.
+    """
+    with warnings.catch_warnings():
+        for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
+            warnings.filterwarnings("ignore", message=f".*{hint}.*")
+        yield
+
+
 def as_arguments(configs: Sequence[Path], values: dict[str, Any]) -> list[str]:
     """Command-line arguments of ``fit``: configuration files, then dotted keys with their values."""
     given = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
@@ -156,27 +178,39 @@ def as_arguments(configs: Sequence[Path], values: dict[str, Any]) -> list[str]:
 
 
 def read_dataclass(
-    path: Path, kind: type[_Dataclass], look: Callable[[ArgumentParser, Namespace], None] = lambda parser, parsed: None
+    path: Path,
+    kind: type[_Dataclass],
+    missing: str,
+    look: Callable[[ArgumentParser, Namespace], None] = lambda parser, parsed: None,
+    files: Callable[[_Dataclass], Iterable[Path]] = lambda built: (),
 ) -> _Dataclass:
     """Read a YAML file whose keys are the fields of a dataclass.
 
     Args:
         path: The file.
         kind: The dataclass.
+        missing: What is said where there is no such file, and which ones ship.
         look: Called before anything is built with the parser and what it has read; may raise ``ValueError``.
+        files: The files that what is built names.
 
     Raises:
-        InputError: A key is unknown, or a value is wrong.
+        InputError: The file, or one that it names, is missing, a key is unknown, or a value is wrong.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: {missing}")
     parser = ArgumentParser(parser_mode="omegaconf", allow_abbrev=False, exit_on_error=False)
     parser.add_class_arguments(kind, nested_key=None)
     try:
         parsed = parser.parse_path(str(path))
         look(parser, parsed)
         built = parser.instantiate(parsed)
-        return kind(**{name: getattr(built, name) for name in kind.__dataclass_fields__})  # pyright: ignore
+        found = kind(**{name: getattr(built, name) for name in kind.__dataclass_fields__})  # pyright: ignore
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"{path}: {one_line(error)}") from None
+    for file in files(found):
+        if not file.is_file():
+            raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
+    return found
 
 
 def _broken_config(args: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import Callback
 
 from lightning_mm.callbacks import write_samples
-from lightning_mm.configuration import DEFAULT_WEIGHTS, TrainingCLI, build
+from lightning_mm.configuration import DEFAULT_WEIGHTS, TrainingCLI, build, without_hints
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.distributed import Interruptible, processes
@@ -99,10 +98,7 @@ def _require_as_many_devices(trainer: L.Trainer, resume: Path) -> None:
 def _train(cli: TrainingCLI, checkpoint: Path, resume: Path | None) -> dict[str, float]:
     """Train to the end and measure; a finite number for each metric, or ``TrainingDivergedError``."""
     trainer = cli.trainer
-    with warnings.catch_warnings():
-        # Short epochs are meant, scenes are a few numbers each, and a run that continues finds its own checkpoints.
-        for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
-            warnings.filterwarnings("ignore", message=f".*{hint}.*")
+    with without_hints():
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
         if checkpoint.exists():
             # Averaged weights enter the model when training ends, which it does not where it had ended before: what is

@@ -13,13 +13,14 @@ Each row goes through the same steps, each of which is kept and not done again::
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from lightning_mm.configuration import build, check_data
 from lightning_mm.errors import InputError, TrainingDivergedError
 from lightning_mm.nas.evolution import Evolution, evolve
 from lightning_mm.nas.inherited import Inherited, train_supernet
@@ -27,6 +28,7 @@ from lightning_mm.nas.record import Record
 from lightning_mm.nas.spec import Preset, RowSpec
 from lightning_mm.runs import RESULTS_FILE, fingerprint
 from lightning_mm.spaces import Genotype
+from lightning_mm.tasks import SupernetTask
 from lightning_mm.training import fit
 
 ROW_FILE = "row.json"
@@ -86,29 +88,29 @@ def run_row(row: RowSpec, preset: Preset, directory: Path, say: Say) -> RowRecor
     """
     own = directory / row.name
     record = _begin(row, preset, own)
-    outcome, estimator = train_supernet(preset.supernet_arguments(row, own / "supernet"))
-    record.supernet = outcome
-    record.write(own)
-    if estimator is None:
-        say(f"{row.name}: the supernet diverged at step {outcome['step']}: {outcome['reason']}")
-        return record
-    probes = ", ".join(f"{name} {value:.3f}" for name, value in outcome["ssim"].items())
-    say(f"{row.name}: supernet trained, {outcome['steps']} steps, {outcome['seconds']:.0f} s (SSIM {probes})")
-    if not record.search:
-        search = _search(row, preset, estimator, lambda line: say(f"{row.name}: {line}"))
-        if math.isnan(search["ssim"]):
-            reason = "no network of the search has an SSIM that is a number"
-            record.supernet = outcome | {"status": "diverged", "reason": reason, "step": outcome["steps"]}
-            record.write(own)
-            say(f"{row.name}: {reason}")
-            return record
-        record.search = search
-        record.networks = _networks(row, record.search)
-        record.write(own)
+    if record.search or record.supernet.get("status") == "diverged":
+        say(_told(record))
+    else:
+        _train_and_search(row, preset, record, own, say)
     for name, network in record.networks.items():
         network |= _retrain(row, preset, own, name, network, say)
         record.write(own)
     return record
+
+
+def check(rows: Sequence[RowSpec], preset: Preset, directory: Path) -> None:
+    """Build what every row will need, so that a wrong setting is refused before anything starts; nothing is written.
+
+    Raises:
+        InputError: A setting or an experiment file is wrong.
+    """
+    row = rows[0]
+    arch = row.space.config(row.space.covers()[0]).to_dict()
+    trainings = [preset.retrain_arguments(directory, 0, arch)]
+    trainings += [preset.retrain_arguments(directory, 0, reference=file) for file in preset.references.values()]
+    clis = [build(preset.supernet_arguments(row, directory), task=SupernetTask), *map(build, trainings)]
+    for cli in clis:
+        check_data(cli)
 
 
 def run_references(preset: Preset, directory: Path, say: Say) -> None:
@@ -143,6 +145,31 @@ def _begin(row: RowSpec, preset: Preset, directory: Path) -> RowRecord:
     paper = asdict(row.paper)
     attainable = row.space.attainable
     return RowRecord(row.name, row.description, row.max_gflops, attainable, row.space.to_dict(), paper, budget)
+
+
+def _train_and_search(row: RowSpec, preset: Preset, record: RowRecord, own: Path, say: Say) -> None:
+    outcome, estimator = train_supernet(preset.supernet_arguments(row, own / "supernet"))
+    record.supernet = outcome
+    record.write(own)
+    say(_told(record))
+    if estimator is None:
+        return
+    search = _search(row, preset, estimator, lambda line: say(f"{row.name}: {line}"))
+    if math.isnan(search["ssim"]):
+        reason = "no network of the search has an SSIM that is a number"
+        record.supernet = outcome | {"status": "diverged", "reason": reason, "step": outcome["steps"]}
+        say(f"{row.name}: {reason}")
+    else:
+        record.search, record.networks = search, _networks(row, search)
+    record.write(own)
+
+
+def _told(record: RowRecord) -> str:
+    outcome = record.supernet
+    if outcome["status"] == "diverged":
+        return f"{record.name}: the supernet diverged at step {outcome['step']}: {outcome['reason']}"
+    probes = ", ".join(f"{name} {value:.3f}" for name, value in outcome["ssim"].items())
+    return f"{record.name}: supernet trained, {outcome['steps']} steps, {outcome['seconds']:.0f} s (SSIM {probes})"
 
 
 def _search(row: RowSpec, preset: Preset, estimator: Inherited, say: Say) -> dict[str, Any]:

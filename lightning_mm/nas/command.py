@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lightning_mm.errors import InputError
-from lightning_mm.nas.appendix import run_references, run_row
+from lightning_mm.nas.appendix import check, run_references, run_row
 from lightning_mm.nas.race import Race
 from lightning_mm.nas.race_spec import read_race
 from lightning_mm.nas.replay import regret_table
@@ -37,6 +37,7 @@ def appendix(preset: Path, rows: list[Path] | None = None, dir: Path | None = No
     if len({spec.name for spec in specs}) < len(specs):
         raise InputError(f"rows = {[str(path) for path in files]}: two of them have one name")
     directory = _directory(dir, f"nas_{preset.stem}")
+    check(specs, budget, directory)
     for spec in specs:
         run_row(spec, budget, directory, _say)
     run_references(budget, directory, _say)

@@ -2,14 +2,12 @@
 
 import json
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lightning_mm.callbacks import Stopwatch
-from lightning_mm.configuration import TrainingCLI, build
+from lightning_mm.configuration import TrainingCLI, build, without_hints
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.data.rendering import Pairs
 from lightning_mm.distributed import Interruptible
@@ -92,15 +90,12 @@ def train_supernet(args: list[str]) -> tuple[dict[str, Any], Inherited | None]:
 
 
 def _train(cli: TrainingCLI, task: SupernetTask, checkpoint: Path) -> dict[str, Any]:
-    trainer, watch = cli.trainer, cli.stopwatch
-    assert isinstance(watch, Stopwatch)
+    trainer = cli.trainer
     resume = checkpoint if checkpoint.exists() else None
     diverged: dict[str, Any] = {}
     start, steps = device_seconds(), 0 if resume is None else int(read_checkpoint(resume)["global_step"])
     try:
-        with Interruptible(trainer, "run the same command again to continue"), warnings.catch_warnings():
-            for hint in ("smaller than the logging interval", "does not have many workers", "exists and is not empty"):
-                warnings.filterwarnings("ignore", message=f".*{hint}.*")
+        with Interruptible(trainer, "run the same command again to continue"), without_hints():
             trainer.fit(task, datamodule=cli.datamodule, ckpt_path=resume, weights_only=True)
             if trainer.global_step == steps:  # the last checkpoint was the end, and only the outcome is wanting
                 task.load_state_dict(_weights(checkpoint), strict=False)
@@ -121,7 +116,7 @@ def _train(cli: TrainingCLI, task: SupernetTask, checkpoint: Path) -> dict[str, 
         **diverged,
         "steps": trainer.global_step,
         "samples": trainer.global_step * cli.datamodule.batch_size,
-        "seconds": round(watch.seconds, 3),
+        "seconds": round(cli.stopwatch.seconds, 3),
         "device_seconds": round((device_seconds() - start) * share, 3),
         "loss": loss if loss is not None and math.isfinite(loss) else None,
         "largest_gradient_norm": task.largest_gradient_norm,

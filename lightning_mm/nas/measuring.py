@@ -9,7 +9,7 @@ from lightning_mm.nas.race_spec import RaceSpec
 from lightning_mm.nas.spec import QUIET
 from lightning_mm.nas.table import Measured, read_table, write_table
 from lightning_mm.runs import fingerprint
-from lightning_mm.spaces import Genotype, SearchSpace
+from lightning_mm.spaces import Genotype
 from lightning_mm.tasks import MagnifyTask
 from lightning_mm.timing import device_seconds
 from lightning_mm.training import fit
@@ -17,9 +17,9 @@ from lightning_mm.training import fit
 TABLE_FILE = "table.csv"
 
 
-def digest(space: SearchSpace, genotype: Genotype) -> str:
-    """Name of a genotype's network: genotypes of the same one have the same."""
-    return fingerprint(space.config(genotype).canonical().to_dict())
+def digest(config: MagnifierConfig) -> str:
+    """Name of a network: two configurations of the same one have the same."""
+    return fingerprint(config.canonical().to_dict())
 
 
 class Measurer:
@@ -49,7 +49,7 @@ class Measurer:
         Returns:
             The measurement; its seconds are those of all epochs, set-up included (``device_seconds``).
         """
-        name = digest(self.spec.space, genotype)
+        name = digest(self.spec.space.config(genotype))
         if (name, epochs) not in self._known:
             row = self._measure(name, genotype, epochs, arm)
             self._known[name, epochs] = row
@@ -59,7 +59,7 @@ class Measurer:
 
     def charge(self, genotype: Genotype, epochs: int) -> float:
         """Seconds from the rung before to this one."""
-        name = digest(self.spec.space, genotype)
+        name = digest(self.spec.space.config(genotype))
         return self._known[name, epochs].seconds - self._before(name, epochs)
 
     def _before(self, name: str, epochs: int) -> float:

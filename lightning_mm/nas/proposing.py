@@ -1,6 +1,6 @@
 """Where the candidates of a race's arm come from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,6 +48,9 @@ class _Distinct:
         self.seen.add(canonical)
         return True
 
+    def learn(self, genotype: Genotype, measured: Measured) -> None:
+        """Nothing is learned."""
+
 
 class RandomProposer(_Distinct):
     """Draws below the cap, at costs that spread.
@@ -70,9 +73,6 @@ class RandomProposer(_Distinct):
             if len(found) < count and self.take(genotype := self.space.sample(self.rng, self.max_gflops, spread=True)):
                 found.append(genotype)
         return found
-
-    def learn(self, genotype: Genotype, measured: Measured) -> None:
-        """Nothing is learned."""
 
 
 class TpeProposer(RandomProposer):
@@ -97,20 +97,22 @@ class TpeProposer(RandomProposer):
 
     def propose(self, count: int) -> list[Genotype]:
         """New candidates; where the sampler finds none below the cap in time, random ones."""
+        from optuna.trial import TrialState
+
         found: list[Genotype] = []
         for _ in range(_ATTEMPTS * count):
             if len(found) == count:
                 break
             trial = self.study.ask(self.distributions)
             genotype = self._genotype(trial.params)
-            excess = self.space.flops(genotype) / 1e9 - self.max_gflops
-            if excess > 0:
+            if not self.space.admits(genotype, self.max_gflops):
                 self.infeasible += 1
+                gflops = self.space.flops(genotype) / 1e9
                 # Both samplers and fronts look at the violation alone.
-                trial.set_constraint("flops", excess)
-                self.study.tell(trial, [0.0, self.space.flops(genotype) / 1e9])
+                trial.set_constraint("flops", gflops - self.max_gflops)
+                self.study.tell(trial, [0.0, gflops])
                 continue
-            self.study.tell(trial, state=_fail())
+            self.study.tell(trial, state=TrialState.FAIL)
             if self.take(genotype):
                 found.append(genotype)
         return found + super().propose(count - len(found))
@@ -130,16 +132,11 @@ class TpeProposer(RandomProposer):
         self.study.add_trial(trial)
 
     def _genotype(self, params: dict[str, Any]) -> Genotype:
-        values = (choice.values[params[choice.name]] if choice.ordered else params[choice.name] for choice in self._all)
-        return Genotype(tuple(values))
+        return Genotype(tuple(c.values[params[c.name]] if c.ordered else params[c.name] for c in self.space.choices))
 
     def _params(self, genotype: Genotype) -> dict[str, Any]:
         named = self.space.named(genotype)
-        return {c.name: c.values.index(named[c.name]) if c.ordered else named[c.name] for c in self._all}
-
-    @property
-    def _all(self) -> Iterator[Any]:
-        return iter(self.space.choices)
+        return {c.name: c.values.index(named[c.name]) if c.ordered else named[c.name] for c in self.space.choices}
 
 
 class ListProposer(_Distinct):
@@ -162,12 +159,3 @@ class ListProposer(_Distinct):
             if self.take(genotype):
                 found.append(genotype)
         return found
-
-    def learn(self, genotype: Genotype, measured: Measured) -> None:
-        """Nothing is learned."""
-
-
-def _fail() -> Any:
-    from optuna.trial import TrialState
-
-    return TrialState.FAIL

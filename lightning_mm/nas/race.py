@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lightning_mm.configuration import build, check_data
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError, TrainingDivergedError
 from lightning_mm.models import MagnifierConfig
@@ -27,8 +28,9 @@ from lightning_mm.nas.proposing import ListProposer, Proposer, RandomProposer, T
 from lightning_mm.nas.race_spec import RaceSpec
 from lightning_mm.nas.record import Record
 from lightning_mm.nas.subpixel import subpixel_rows
-from lightning_mm.runs import RESULTS_FILE, Results, fingerprint, write_text_atomically
+from lightning_mm.runs import RESULTS_FILE, Results, write_text_atomically
 from lightning_mm.spaces import Genotype
+from lightning_mm.tasks import SupernetTask
 from lightning_mm.timing import device_seconds
 from lightning_mm.training import fit
 
@@ -91,12 +93,13 @@ class Race:
     def __init__(self, spec: RaceSpec, directory: Path, say: Say) -> None:
         self.spec, self.directory, self.say = spec, directory, say
         self.hand = hand_designed(spec)
+        self._check()
         self.measurer = Measurer(spec, directory)
         self.estimator: Inherited | None = None
         names = ("max_gflops", "seconds", "rungs", "final_epochs", "seeds", "claim_seeds", "margin", "reference_point")
         numbers = {name: getattr(spec, name) for name in names}
         numbers |= {"size": spec.space.size, "attainable": spec.space.attainable}
-        hand = digest(spec.space, self.hand)
+        hand = digest(spec.space.config(self.hand))
         self.record = RaceRecord(spec.name, spec.description, spec.budget(), numbers, hand)
         if (directory / RACE_FILE).exists():
             self.record = RaceRecord.read(directory)
@@ -127,6 +130,18 @@ class Race:
         self._validity()
         self._inherited()
         return self.record
+
+    def _check(self) -> None:
+        """Build one of each kind of training, so that a wrong setting is refused before hours have gone."""
+        arch = self.spec.space.config(self.hand).to_dict()
+        clis = [build(self.spec.candidate_arguments(self.directory, arch, 1))]
+        clis += [build(self.spec.final_arguments(self.directory, arch, 0))]
+        if "supernet" in self.spec.arms:
+            clis += [build(self.spec.supernet_arguments(self.directory), task=SupernetTask)]
+        for cli in clis:
+            check_data(cli)
+        for path in self.spec.references.values():
+            architecture(self.spec, path)
 
     def _arm(self, name: str) -> ArmRecord:
         # What was measured before an interruption is known to the measurer, so that an arm begins anew at no cost.
@@ -179,14 +194,14 @@ class Race:
         return self.estimator
 
     def _validity(self) -> None:
-        space, rng = self.spec.space, np.random.default_rng(_VALIDITY_SEED)
-        proposer = RandomProposer(space, self.spec.max_gflops, known=[self.hand], seed=int(rng.integers(2**31)))
+        space = self.spec.space
+        proposer = RandomProposer(space, self.spec.max_gflops, known=[self.hand], seed=_VALIDITY_SEED)
         members = proposer.propose(self.spec.validity)
         for number, genotype in enumerate(members):
             row = [self.measurer(genotype, epochs, "validity") for epochs in self.spec.rungs][-1]
             told = "diverged" if row.ssim is None else f"SSIM {row.ssim:.4f} at {row.gflops:.2f} G"
             self.say(f"validity: {number + 1} of {len(members)}, {told}")
-        self.record.validity = [digest(space, genotype) for genotype in members]
+        self.record.validity = [digest(space.config(genotype)) for genotype in members]
         self._save()
 
     def _inherited(self) -> None:
@@ -212,7 +227,7 @@ class Race:
             for label, event in (("best", best_of(events)), ("cheap", self._cheapest_not_worse(record["events"]))):
                 if event is None:
                     continue
-                same = [n for n, e in entries.items() if e[0] and digest(space, e[0]) == event["architecture"]]
+                same = [n for n, e in entries.items() if digest(e[1]) == event["architecture"]]
                 if same:
                     entries[same[0]][2].append(arm)
                 else:
@@ -239,11 +254,9 @@ class Race:
 
     def _entry(self, genotype: Genotype | None, config: MagnifierConfig, arms: list[str]) -> dict[str, Any]:
         report = cost(config)
-        name = fingerprint(config.canonical().to_dict())
         genes = None if genotype is None else list(genotype.values)
-        arch = config.canonical().to_dict()
-        figures = {"gflops": report.paper_gflops, "params": report.params}
-        return {"architecture": name, "genes": genes, "arch": arch, **figures, "from": arms}
+        named = {"architecture": digest(config), "genes": genes, "arch": config.canonical().to_dict()}
+        return {**named, "gflops": report.paper_gflops, "params": report.params, "from": arms}
 
     def _train(self, name: str, seeds: list[int]) -> None:
         entry = self.record.finalists[name]
@@ -278,9 +291,8 @@ class Race:
 
     def _subpixel(self) -> None:
         names = [name for name in (self.record.chosen, HAND_DESIGNED) if name is not None]
-        runs = {
-            name: self.directory / run for name in names for run in list(self.record.runs.get(name, {}).values())[:1]
-        }
+        first = {name: next(iter(self.record.runs.get(name, {}).values()), None) for name in names}
+        runs = {name: self.directory / run for name, run in first.items() if run is not None}
         self.record.subpixel = subpixel_rows(runs)
         self._save()
 

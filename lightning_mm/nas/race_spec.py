@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lightning_mm.configuration import as_arguments, read_dataclass
-from lightning_mm.errors import InputError
 from lightning_mm.nas.evolution import EvolutionOptions
-from lightning_mm.nas.spec import PREFIXES, QUIET
+from lightning_mm.nas.spec import QUIET, require_name, require_settings, supernet_settings
 from lightning_mm.runs import fingerprint
 from lightning_mm.spaces import ElasticSpace
 
@@ -95,8 +94,7 @@ class RaceSpec:
 
     def __post_init__(self) -> None:
         """Refuse what makes no race."""
-        if not self.name or "/" in self.name or self.name.startswith("."):
-            raise ValueError(f"name = {self.name!r}: must be usable as a directory's name")
+        require_name(self.name)
         self.space.require_cap(self.max_gflops)
         if not self.seconds > 0:
             raise ValueError(f"seconds = {self.seconds}: must be > 0")
@@ -112,9 +110,7 @@ class RaceSpec:
             raise ValueError(f"claim_seeds = {self.claim_seeds}: must be others than seeds = {self.seeds}")
         if self.validity < 0 or self.final_epochs < 1 or self.search_pairs < 1:
             raise ValueError("validity must be >= 0, final_epochs and search_pairs >= 1")
-        for key in self.settings:
-            if not key.startswith(PREFIXES):
-                raise ValueError(f"settings: {key}: keys begin with {', '.join(PREFIXES)}")
+        require_settings(self.settings)
 
     def candidate_arguments(self, run_dir: Path, arch: dict[str, Any], epochs: int) -> list[str]:
         """Command-line arguments of a candidate's short training: constant rate, so that rungs are of one training."""
@@ -133,14 +129,14 @@ class RaceSpec:
         own = {"model.space": self.space.to_dict(), "model.paths.rule": "sandwich"}
         own |= {"model.paths.max_gflops": self.max_gflops, "trainer.max_epochs": self.supernet.epochs}
         own |= {"data.search_pairs": self.search_pairs, "run.dir": str(run_dir)}
-        settings = {key: value for key, value in self.settings.items() if not key.startswith("model.lpips")}
+        settings = supernet_settings(self.settings)
         return as_arguments(self.configs, {**settings, **own, **self.supernet.settings, **QUIET})
 
     def budget(self) -> str:
         """Fingerprint of what the arms' measurements depend on; arms, seconds, seeds and epochs may be extended."""
         files = {str(path): path.read_text(encoding="utf-8") for path in self.configs}
         plain = {"settings": self.settings, "files": files, "pairs": self.search_pairs}
-        return fingerprint({**plain, "space": self.space.to_dict(), "supernet": _plain(self.supernet)})
+        return fingerprint({**plain, "space": self.space.to_dict(), "supernet": asdict(self.supernet)})
 
 
 def read_race(path: Path) -> RaceSpec:
@@ -149,14 +145,7 @@ def read_race(path: Path) -> RaceSpec:
     Raises:
         InputError: The file is missing, a key is unknown, or a value is wrong.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the races that ship are in sweeps/races/")
-    spec = read_dataclass(path, RaceSpec)
-    for file in (*spec.configs, spec.hand_designed, *spec.references.values()):
-        if not file.is_file():
-            raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
-    return spec
-
-
-def _plain(options: SupernetOptions) -> dict[str, Any]:
-    return {**asdict(options), "caps": list(options.caps)}
+    missing = "no such file; the races that ship are in sweeps/races/"
+    return read_dataclass(
+        path, RaceSpec, missing, files=lambda spec: (*spec.configs, spec.hand_designed, *spec.references.values())
+    )

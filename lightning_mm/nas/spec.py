@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning_mm.configuration import as_arguments, read_dataclass
-from lightning_mm.errors import InputError
 from lightning_mm.nas.evolution import EvolutionOptions
 from lightning_mm.spaces import ChoiceSpace
 
@@ -48,8 +47,7 @@ class RowSpec:
 
     def __post_init__(self) -> None:
         """Refuse a cap that no network meets; the message gives the attainable range."""
-        if not self.name or "/" in self.name or self.name.startswith("."):
-            raise ValueError(f"name = {self.name!r}: must be usable as a directory's name")
+        require_name(self.name)
         self.space.require_cap(self.max_gflops)
 
 
@@ -88,9 +86,7 @@ class Preset:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be >= 1")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds = {self.seeds}: must be one or more different numbers")
-        for key in self.settings:
-            if not key.startswith(PREFIXES):
-                raise ValueError(f"settings: {key}: keys begin with {', '.join(PREFIXES)}")
+        require_settings(self.settings)
         for key in self.supernet:
             if not key.startswith("model."):
                 raise ValueError(f"supernet: {key}: keys begin with model.")
@@ -106,7 +102,7 @@ class Preset:
             "data.search_pairs": self.search_pairs,
             "run.dir": str(run_dir),
         }
-        settings = {key: value for key, value in self.settings.items() if not key.startswith("model.lpips")}
+        settings = supernet_settings(self.settings)
         return as_arguments(self.configs, {**settings, **self.supernet, **own, **QUIET})
 
     def retrain_arguments(
@@ -126,17 +122,28 @@ def read_row(path: Path) -> RowSpec:
     Raises:
         InputError: The file is missing, a key is unknown, or a value is wrong.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the rows that ship are sweeps/nas_a.yaml to nas_f.yaml")
-    return read_dataclass(path, RowSpec)
+    return read_dataclass(path, RowSpec, "no such file; the rows that ship are sweeps/nas_a.yaml to nas_f.yaml")
 
 
 def read_preset(path: Path) -> Preset:
     """Read a budget's YAML file; errors as of ``read_row``."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the presets that ship are in sweeps/presets/")
-    preset = read_dataclass(path, Preset)
-    for file in (*preset.configs, *preset.references.values()):
-        if not file.is_file():
-            raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
-    return preset
+    missing = "no such file; the presets that ship are in sweeps/presets/"
+    return read_dataclass(path, Preset, missing, files=lambda spec: (*spec.configs, *spec.references.values()))
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no directory can have."""
+    if not name or "/" in name or name.startswith("."):
+        raise ValueError(f"name = {name!r}: must be usable as a directory's name")
+
+
+def require_settings(settings: dict[str, Any]) -> None:
+    """Refuse dotted keys that are no business of a budget."""
+    for key in settings:
+        if not key.startswith(PREFIXES):
+            raise ValueError(f"settings: {key}: keys begin with {', '.join(PREFIXES)}")
+
+
+def supernet_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of a budget's settings that a supernet's task has: it measures no LPIPS."""
+    return {key: value for key, value in settings.items() if not key.startswith("model.lpips")}

@@ -10,12 +10,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lightning_mm.configuration import as_arguments, read_dataclass
-from lightning_mm.errors import InputError
+from lightning_mm.configuration import as_arguments, build, check_data, read_dataclass
 from lightning_mm.nas.inherited import OUTCOME_FILE, train_supernet
-from lightning_mm.nas.spec import QUIET
+from lightning_mm.nas.spec import QUIET, require_name
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.spaces import ChoiceSpace
+from lightning_mm.tasks import SupernetTask
 
 CSV_FILE, TABLE_FILE = "stability.csv", "stability.md"
 EXPLODED = 10.0
@@ -53,8 +53,7 @@ class StabilitySpec:
         if not self.spaces or not self.variants or not self.seeds or self.epochs < 1:
             raise ValueError("spaces, variants and seeds must not be empty, and epochs >= 1")
         for name in (self.name, *self.spaces, *self.variants):
-            if not name or "/" in name or name.startswith("."):
-                raise ValueError(f"name {name!r}: must be usable as a directory's name")
+            require_name(name)
 
 
 def read_stability(path: Path) -> StabilitySpec:
@@ -63,9 +62,8 @@ def read_stability(path: Path) -> StabilitySpec:
     Raises:
         InputError: The file is missing, a key is unknown, or a value is wrong.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the one that ships is sweeps/nas_stability.yaml")
-    return read_dataclass(path, StabilitySpec)
+    missing = "no such file; the one that ships is sweeps/nas_stability.yaml"
+    return read_dataclass(path, StabilitySpec, missing, files=lambda spec: spec.configs)
 
 
 def run_stability(spec: StabilitySpec, directory: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -76,6 +74,9 @@ def run_stability(spec: StabilitySpec, directory: Path, say: Callable[[str], Non
     Returns:
         A row per training, with the columns of the file.
     """
+    first = next(iter(spec.spaces))
+    for keys in spec.variants.values():  # so that a wrong setting is refused before the others are trained
+        check_data(build(_arguments(spec, directory, keys, first, 0), task=SupernetTask))
     rows: list[dict[str, Any]] = []
     for variant, keys in spec.variants.items():
         for space in spec.spaces:
@@ -115,12 +116,10 @@ def _row(
     spec: StabilitySpec, directory: Path, variant: str, keys: dict[str, Any], space: str, seed: int
 ) -> dict[str, Any]:
     run_dir = directory / variant / f"{space}-seed{seed}"
-    own = {"model.space": spec.spaces[space].to_dict(), "trainer.max_epochs": spec.epochs, "run.dir": str(run_dir)}
-    own |= {"seed_everything": seed, "model.path_seed": seed, "data.search_pairs": 1}
     if (run_dir / OUTCOME_FILE).exists():
         outcome = json.loads((run_dir / OUTCOME_FILE).read_text(encoding="utf-8"))
     else:
-        outcome, _ = train_supernet(as_arguments(spec.configs, {**spec.settings, **keys, **own, **QUIET}))
+        outcome, _ = train_supernet(_arguments(spec, run_dir, keys, space, seed))
     return {
         "setting": variant,
         "space": space,
@@ -131,6 +130,12 @@ def _row(
         "largest_gradient_norm": outcome["largest_gradient_norm"],
         "last_gradient_norm": outcome.get("gradient_norm"),
     }
+
+
+def _arguments(spec: StabilitySpec, run_dir: Path, keys: dict[str, Any], space: str, seed: int) -> list[str]:
+    own = {"model.space": spec.spaces[space].to_dict(), "trainer.max_epochs": spec.epochs, "run.dir": str(run_dir)}
+    own |= {"seed_everything": seed, "model.path_seed": seed, "data.search_pairs": 1}
+    return as_arguments(spec.configs, {**spec.settings, **keys, **own, **QUIET})
 
 
 def _failed(row: dict[str, Any]) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from lightning_mm.configuration import as_arguments, read_dataclass
-from lightning_mm.errors import InputError
 from lightning_mm.weights import SHIPPED
 
 _OWN = {"run.dir", "run.weights", "data.photos"}
@@ -67,6 +66,4 @@ def read_release(path: Path) -> ReleaseSpec:
     Raises:
         InputError: The file is missing, a key is unknown, or a value is wrong.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; the one that ships is experiments/weights.yaml")
-    return read_dataclass(path, ReleaseSpec)
+    return read_dataclass(path, ReleaseSpec, "no such file; the one that ships is experiments/weights.yaml")

@@ -93,11 +93,17 @@ def _header(sweep: Sweep) -> str:
 
 
 def _verdict(sweep: Sweep) -> str:
-    first, *rest = (escape(sentence) for sentence in verdict(sweep))
     note = small_budget_note(sweep)
-    box = note_box(note) if note else ""
-    lead = first if note else f"<strong>{first}</strong>"  # what is no verdict does not look like one
-    return f"<section class=verdict>{box}<p>{lead} {' '.join(rest)}</p>{facts(sweep)}</section>"
+    return verdict_section([note] if note else [], verdict(sweep), sweep)
+
+
+def verdict_section(notes: Sequence[str], sentences: Sequence[str], sweep: Sweep | None) -> str:
+    """A page's verdict: notes in boxes, the sentences, and the facts that they hold for, where runs are known."""
+    first, *rest = (escape(sentence) for sentence in sentences)
+    lead = first if notes else f"<strong>{first}</strong>"  # what is no verdict does not look like one
+    known = "" if sweep is None else facts(sweep)
+    boxes = "".join(map(note_box, notes))
+    return f"<section class=verdict>{boxes}<p>{lead} {' '.join(rest)}</p>{known}</section>"
 
 
 def note_box(text: str) -> str:

@@ -55,6 +55,12 @@ def provenance(sweep: Sweep) -> list[tuple[str, str]]:
     return [*rows, ("Versions", versions)]
 
 
+def provenance_lines(sweep: Sweep) -> str:
+    """The rows that must be known to read a table, as a list in Markdown."""
+    shown = ("Steps", "Samples seen", "Crop", "Precision", "Seeds", "Validation set", "Hardware", "Commit")
+    return "\n".join(f"- {name}: {text}" for name, text in provenance(sweep) if name in shown)
+
+
 def seeds_text(models: Sequence[Model]) -> str:
     """Seeds of the models: one line for all, or every choice with how many models have it."""
     found: dict[str, int] = {}

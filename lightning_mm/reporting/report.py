@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from lightning_mm.errors import InputError
 from lightning_mm.reporting.collect import collect
 from lightning_mm.reporting.comparison import compare as compared_with_hand_designed
 from lightning_mm.reporting.html import page
 from lightning_mm.reporting.table import print_table
-from lightning_mm.runs import write_text_atomically
+from lightning_mm.reporting.writing import write_report
 
 REPORT_FILE = "report.html"
 
@@ -31,10 +30,7 @@ def report(directory: Path, output: Path | None = None, compare: bool = False) -
     sweep = collect(directory)
     comparisons = compared_with_hand_designed(sweep) if compare else []
     path = directory / REPORT_FILE if output is None else output
-    try:
-        write_text_atomically(path, page(sweep, comparisons))
-    except OSError as error:
-        raise InputError(f"{path}: cannot write the report there ({error.strerror})") from None
+    write_report(path, {path: page(sweep, comparisons)})
     print_table(sweep, comparisons=comparisons)
     print(f"Report: {path}")
     return path

@@ -15,7 +15,7 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from lightning_mm.configuration import TrainingCLI, build, read_dataclass
+from lightning_mm.configuration import TrainingCLI, build, check_data, read_dataclass
 from lightning_mm.cost import cost
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.models import MagnifierConfig
@@ -32,18 +32,13 @@ def read_spec(path: Path) -> SweepSpec:
     Raises:
         InputError: The file is missing, a key is unknown, or a value is wrong.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such sweep file; the ones that ship are in sweeps/")
-    spec = read_dataclass(path, SweepSpec, _check_distributions)
-    for file in (*spec.configs, *spec.references.values()):
-        if not file.is_file():
-            raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
-    return spec
+    missing = "no such sweep file; the ones that ship are in sweeps/"
+    return read_dataclass(path, SweepSpec, missing, _check_distributions, _files)
 
 
 def stored_form(spec: SweepSpec) -> dict[str, Any]:
     """What a study keeps of its sweep, the text of the experiment files included: a worker needs nothing else."""
-    files = {str(path): path.read_text(encoding="utf-8") for path in (*spec.configs, *spec.references.values())}
+    files = {str(path): path.read_text(encoding="utf-8") for path in _files(spec)}
     return {"spec": spec.to_dict(), "files": files}
 
 
@@ -87,10 +82,10 @@ def check(spec: SweepSpec, directory: Path) -> None:
     """
     first = member(spec)
     for name in spec.references:
-        _check_data(build(spec.arguments(directory, {}, name)))
+        check_data(build(spec.arguments(directory, {}, name)))
     for name, keys in spec.variants.items():
         try:
-            _check_data(build(spec.arguments(directory, keys)))
+            check_data(build(spec.arguments(directory, keys)))
         except InputError as error:
             raise InputError(f"variant '{name}': {error}") from None
     for key, distribution in spec.space.items():
@@ -100,7 +95,7 @@ def check(spec: SweepSpec, directory: Path) -> None:
             except InputError as error:
                 raise InputError(f"space {key} = {value!r}: {error}") from None
     plain = build(spec.arguments(directory, first))
-    _check_data(plain)
+    check_data(plain)
     if spec.pruning is not None and spec.pruning.min_resource >= (epochs := plain.trainer.max_epochs or 0):
         raise InputError(
             f"pruning.min_resource = {spec.pruning.min_resource}: must be < trainer.max_epochs = {epochs}, or "
@@ -159,15 +154,6 @@ def member(spec: SweepSpec) -> dict[str, Any]:
     return {key: _ends(distribution)[0] for key, distribution in spec.space.items()}
 
 
-def _check_data(cli: TrainingCLI) -> None:
-    """Find folders that are missing and epochs that are too short, without making textures."""
-    for key in ("photos", "val_photos", "oh2018"):
-        folder = getattr(cli.datamodule, key)
-        if folder is not None and not Path(folder).is_dir():
-            raise InputError(f"data.{key} = {folder}: no such folder")
-    cli.datamodule.epoch_sampler(0, 1)
-
-
 def _check_constraints(spec: SweepSpec, plain: TrainingCLI) -> None:
     if not spec.constraints:
         return
@@ -223,3 +209,7 @@ def _rest(config: dict[str, Any], spec: SweepSpec) -> dict[str, Any]:
         *parts, last = key.split(".")
         del _lookup(rest, ".".join(parts))[last]
     return rest
+
+
+def _files(spec: SweepSpec) -> list[Path]:
+    return [*spec.configs, *spec.references.values()]

@@ -5,8 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lightning_mm.errors import InputError
-from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
+from lightning_mm.reporting.html import definitions, definitions_section, document, provenance_section, verdict_section
 from lightning_mm.reporting.html import warning as warning_box
 from lightning_mm.reporting.nas.appendix_figures import history, scatter
 from lightning_mm.reporting.nas.appendix_records import FOUND, RANDOM, Appendix, Network, Row, read_appendix
@@ -14,10 +13,10 @@ from lightning_mm.reporting.nas.appendix_table import RESULTS, SEARCH, csv_text,
 from lightning_mm.reporting.nas.appendix_verdict import below_floor, verdict
 from lightning_mm.reporting.nas.blocks import Drawing, blocks_svg, of_arch, of_genes
 from lightning_mm.reporting.plot import plot
-from lightning_mm.reporting.provenance import comparability_warnings, provenance
+from lightning_mm.reporting.provenance import comparability_warnings, provenance_lines
 from lightning_mm.reporting.run import plain
 from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note
-from lightning_mm.runs import write_text_atomically
+from lightning_mm.reporting.writing import write_report
 
 PAGE_FILE, MARKDOWN_FILE, CSV_FILE = "nas.html", "nas.md", "nas.csv"
 TITLE = "One-shot search, after the paper's Appendix C"
@@ -54,16 +53,8 @@ def write_appendix(directory: Path) -> Path:
         InputError: The directory holds no row, a record is not readable, or the files cannot be written.
     """
     appendix = read_appendix(directory)
-    texts = {
-        MARKDOWN_FILE: markdown(appendix),
-        CSV_FILE: csv_text(appendix.rows),
-        PAGE_FILE: page(appendix),
-    }
-    try:
-        for name, text in texts.items():
-            write_text_atomically(directory / name, text)
-    except OSError as error:
-        raise InputError(f"{directory}: cannot write the report there ({error.strerror})") from None
+    texts = {MARKDOWN_FILE: markdown(appendix), CSV_FILE: csv_text(appendix.rows), PAGE_FILE: page(appendix)}
+    write_report(directory, {directory / name: text for name, text in texts.items()})
     return directory / PAGE_FILE
 
 
@@ -94,16 +85,17 @@ def page(appendix: Appendix) -> str:
 
 def markdown(appendix: Appendix) -> str:
     """The tables in Markdown, with what must be known to read them."""
-    floor, runs = below_floor(appendix), appendix.runs
-    told = [] if runs is None else provenance(runs)
-    notes = [note for note in (floor, None if runs is None else small_budget_note(runs)) if note]
-    shown = ("Steps", "Samples seen", "Crop", "Precision", "Seeds", "Validation set", "Hardware", "Commit")
-    parts = [f"# {TITLE}", " ".join(verdict(appendix)), *notes]
+    parts = [f"# {TITLE}", " ".join(verdict(appendix)), *_notes(appendix)]
     parts += [markdown_table(appendix.rows, RESULTS), _SETS, _COLUMNS, _references_line(appendix)]
     parts += [markdown_table(appendix.rows, SEARCH), _SEARCH]
     parts += ["\n".join(f"- {line}" for line in troubles(appendix))]
-    parts += ["\n".join(f"- {name}: {text}" for name, text in told if name in shown)]
+    parts += [] if appendix.runs is None else [provenance_lines(appendix.runs)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _notes(appendix: Appendix) -> list[str]:
+    budget = None if appendix.runs is None else small_budget_note(appendix.runs)
+    return [note for note in (below_floor(appendix), budget) if note]
 
 
 def troubles(appendix: Appendix) -> list[str]:
@@ -150,13 +142,7 @@ def _references_line(appendix: Appendix) -> str:
 
 
 def _verdict(appendix: Appendix) -> str:
-    runs, floor = appendix.runs, below_floor(appendix)
-    budget = None if runs is None else small_budget_note(runs)
-    boxes = "".join(note_box(note) for note in (floor, budget) if note)
-    first, *rest = (escape(sentence) for sentence in verdict(appendix))
-    lead = first if boxes else f"<strong>{first}</strong>"
-    known = "" if runs is None else facts(runs)
-    return f"<section class=verdict>{boxes}<p>{lead} {' '.join(rest)}</p>{known}</section>"
+    return verdict_section(_notes(appendix), verdict(appendix), appendix.runs)
 
 
 def _troubles(appendix: Appendix) -> str:

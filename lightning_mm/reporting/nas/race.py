@@ -3,8 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from lightning_mm.errors import InputError
-from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
+from lightning_mm.reporting.html import definitions, definitions_section, document, provenance_section, verdict_section
 from lightning_mm.reporting.html import warning as warning_box
 from lightning_mm.reporting.nas.blocks import KINDS, blocks_svg, of_arch
 from lightning_mm.reporting.nas.race_figures import best_figure, finalists_figure, networks_figure, volume_figure
@@ -34,12 +33,11 @@ from lightning_mm.reporting.nas.race_verdict import (
     verdict,
 )
 from lightning_mm.reporting.plot import plot
-from lightning_mm.reporting.provenance import comparability_warnings, provenance
-from lightning_mm.runs import write_text_atomically
+from lightning_mm.reporting.provenance import comparability_warnings, provenance_lines
+from lightning_mm.reporting.writing import write_report
 
 PAGE_FILE, MARKDOWN_FILE = "race.html", "race.md"
 _ADVICE = "The claim holds only where they agree in all of it."
-_FEW = "Steps", "Samples seen", "Crop", "Precision", "Seeds", "Validation set", "Hardware", "Commit"
 
 
 def write_race(directory: Path) -> Path:
@@ -56,11 +54,7 @@ def write_race(directory: Path) -> Path:
     """
     race = read_race(directory)
     texts = {MARKDOWN_FILE: markdown(race), PAGE_FILE: page(race)}
-    try:
-        for name, text in texts.items():
-            write_text_atomically(directory / name, text)
-    except OSError as error:
-        raise InputError(f"{directory}: cannot write the report there ({error.strerror})") from None
+    write_report(directory, {directory / name: text for name, text in texts.items()})
     return directory / PAGE_FILE
 
 
@@ -104,17 +98,13 @@ def markdown(race: Race) -> str:
     parts += [] if genes is None else [genes.markdown()]
     parts += [] if subpixel is None else ["## Subpixel test", subpixel.markdown(), subpixel_note(race)]
     if runs is not None:
-        lines = [f"- {name}: {text}" for name, text in provenance(runs) if name in _FEW]
-        parts += ["## How the numbers came about", "\n".join(lines)]
+        parts += ["## How the numbers came about", provenance_lines(runs)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
 def _verdict(race: Race) -> str:
-    boxes = "".join(note_box(note) if ": " in note else note_box(f"Note: {note}") for note in notes(race))
-    first, *rest = (escape(sentence) for sentence in verdict(race))
-    lead = first if boxes else f"<strong>{first}</strong>"  # what is no verdict does not look like one
-    known = "" if race.runs is None else facts(race.runs)
-    return f"<section class=verdict>{boxes}<p>{lead} {' '.join(rest)}</p>{known}</section>"
+    titled = [note if ": " in note else f"Note: {note}" for note in notes(race)]
+    return verdict_section(titled, verdict(race), race.runs)
 
 
 def _section(identifier: str, title: str, inner: str) -> str:
