@@ -54,7 +54,7 @@ def conv(
 
 
 class ResidualBlock(nn.Module):
-    """x + s * conv2(relu(conv1(depthwise(x)))), without activation after the sum.
+    """x + branch(x), without activation after the sum; the branch is s * conv2(relu(conv1(depthwise(x)))).
 
     Args:
         channels: Width.
@@ -62,22 +62,30 @@ class ResidualBlock(nn.Module):
         kind: "conv3" is the paper's, two 3x3 convolutions; "conv5" and "conv7" have larger kernels; "dilated3" has a
             dilation of 2 in the first; "separable7" is a depthwise 7x7 convolution, then 1x1 convolutions to twice the
             width and back. Only the last has a ``depthwise`` that is not the identity.
+        relu: Whether there is the ReLU; without it the block is linear.
+        skip: Whether there is the skip connection; without it the block is the branch alone.
     """
 
-    def __init__(self, channels: int, scale: float = 1.0, kind: BlockKind = "conv3") -> None:
+    def __init__(
+        self, channels: int, scale: float = 1.0, kind: BlockKind = "conv3", relu: bool = True, skip: bool = True
+    ) -> None:
         super().__init__()
         separable = kind == "separable7"
         kernel, inner = (1, 2 * channels) if separable else (int(kind[-1]), channels)
         self.depthwise = conv(channels, channels, 7, groups=channels) if separable else nn.Identity()
         self.conv1 = conv(channels, inner, kernel, dilation=2 if kind == "dilated3" else 1)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
         self.conv2 = conv(inner, channels, kernel)
-        self.scale = scale
+        self.scale, self.skip = scale, skip
+
+    def branch(self, x: Tensor) -> Tensor:
+        """What is added to x: (B, channels, H, W) to the same shape."""
+        found = self.conv2(self.relu(self.conv1(self.depthwise(x))))
+        return found if self.scale == 1.0 else self.scale * found
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
-        branch = self.conv2(self.relu(self.conv1(self.depthwise(x))))
-        return x + branch if self.scale == 1.0 else torch.add(x, branch, alpha=self.scale)
+        return x + self.branch(x) if self.skip else self.branch(x)
 
 
 def residual_stack(kinds: Sequence[BlockKind], channels: int, scale: float = 1.0) -> nn.Sequential:
