@@ -231,8 +231,8 @@ def sample_bspline(bank: TextureBank, texture: Tensor, first: Tensor, fraction: 
     """
     taps = torch.arange(4, device=first.device)
     offset, height, width = (x.index_select(0, texture)[:, None] for x in (bank.offset, bank.height, bank.width))
-    rows = _reflect(first[:, :1] + taps, height)
-    columns = _reflect(first[:, 1:] + taps, width)
+    rows = reflect(first[:, :1] + taps, height)
+    columns = reflect(first[:, 1:] + taps, width)
     index = (offset + rows * width)[:, :, None] + columns[:, None, :]
     words = bank.texels.view(torch.int32).view(-1).index_select(0, index.view(-1))
     texels = words.view(torch.uint8).view(-1, 16, 4).float()
@@ -258,6 +258,7 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
     return matrix[..., 0] * vector[:, :1] + matrix[..., 1] * vector[:, 1:]
 
 
-def _reflect(index: Tensor, size: Tensor) -> Tensor:
+def reflect(index: Tensor, size: Tensor) -> Tensor:
+    """Positions of any int64 numbers in [0, size), where what lies beyond a border is mirrored at it."""
     index = torch.remainder(index, 2 * size)
     return torch.minimum(index, 2 * size - 1 - index)
