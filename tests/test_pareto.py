@@ -4,7 +4,6 @@ import random
 import pytest
 
 from lightning_mm.pareto import Point, dominates, pareto_front
-from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
 
 
 def brute_force_front(points):
@@ -58,9 +57,3 @@ def test_no_points_and_no_known_points():
 
 def test_minus_infinity_is_a_quality():
     assert pareto_front([Point(1.0, -math.inf)]) == [0]
-
-
-def test_threshold_is_inclusive_and_absent_stays_absent():
-    assert reaches_threshold(VISUAL_THRESHOLD_SSIM) is True
-    assert reaches_threshold(0.9659) is False
-    assert reaches_threshold(None) is None

@@ -10,6 +10,7 @@ from typing import Any
 from lightning_mm.errors import InputError
 from lightning_mm.reporting.run import Run, finite, trial_label, without_seed
 from lightning_mm.reporting.sweep import COMPLETE, Sweep, TrialRecord
+from lightning_mm.reporting.threshold import PAPER_THRESHOLD, Threshold
 from lightning_mm.runs import RESULTS_FILE, Results
 
 SWEEP_FILE = "sweep.json"
@@ -27,11 +28,16 @@ _KINDS = {
 }
 
 
-def collect(directory: Path) -> Sweep:
+def collect(directory: Path, threshold: Threshold = PAPER_THRESHOLD) -> Sweep:
     """Read every finished run below a directory, and its ``sweep.json`` if there is one.
 
+    Args:
+        directory: Where to look.
+        threshold: The line of visual acceptability to judge by.
+
     Raises:
-        InputError: The directory is missing or holds no finished run that counts, or one of the files is not readable.
+        InputError: The directory is missing or holds no finished run that counts, one of the files is not readable, or
+            the threshold holds for other validation pairs.
     """
     if not directory.is_dir():
         raise InputError(f"{directory}: no such directory of runs")
@@ -48,6 +54,7 @@ def collect(directory: Path) -> Sweep:
     runs = [run for run in found if states.get(run, COMPLETE) == COMPLETE]
     if not runs:
         raise InputError(f"{directory}: none of its {len(found)} finished runs is of a complete trial")
+    threshold.require_same_pairs(runs)
     return Sweep(
         directory=directory,
         name=told.get("name") or directory.resolve().name,
@@ -61,6 +68,7 @@ def collect(directory: Path) -> Sweep:
         records=records,
         space=told.get("space") or {},
         target_trials=told.get("target_trials"),
+        threshold=threshold,
     )
 
 

@@ -18,7 +18,7 @@ from lightning_mm.reporting.samples import samples_section
 from lightning_mm.reporting.scatter import MAX_QUARTILES, below_view, scatter
 from lightning_mm.reporting.sweep import Sweep
 from lightning_mm.reporting.variants import variants_html
-from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note, verdict
+from lightning_mm.reporting.verdict import small_budget_note, verdict
 
 # The browser itself refuses whatever would be loaded from elsewhere.
 _POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -151,7 +151,7 @@ def _scatter(sweep: Sweep, plane: Plane) -> str:
         bars = "" if len(sweep.trials) > MAX_QUARTILES else "bars from the first to the third quartile; "
         reading += f" Latency: median over repeats, {bars}{plane.conditions}. {_without_latency(sweep, plane)}"
     place = "scatter" if main else f"scatter-{plane.cost}"
-    note = f'<p class="small">{escape(THRESHOLD_NOTE)}</p>' if main else ""
+    note = f'<p class="small">{escape(sweep.threshold.note)}</p>' if main else ""
     return (
         f'<section id="{place}-section"><h2>SSIM against {plane.noun}</h2><p>{escape(reading)}</p>'
         f"{plot(scatter(sweep, plane), place)}"

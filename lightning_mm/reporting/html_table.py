@@ -10,7 +10,6 @@ from lightning_mm.reporting.plane import Plane
 from lightning_mm.reporting.provenance import FLOOR_NAMES, FLOPS_LABEL, LATENCY_LABEL, absence_reasons, fit_command
 from lightning_mm.reporting.run import DASH, Run, signed
 from lightning_mm.reporting.sweep import Sweep
-from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
 from lightning_mm.runs import ARCH_PREFIX
 
 TALL = 40
@@ -65,7 +64,7 @@ def _columns(sweep: Sweep, latency: Plane | None) -> dict[str, str]:
         "PSNR [dB]": "",
         "LPIPS": "",
         "Pareto front": "mark",
-        f"≥ {VISUAL_THRESHOLD_SSIM}": "mark",
+        f"≥ {sweep.threshold.text}": "mark",
     }
 
 
@@ -83,7 +82,7 @@ def _row(
     on_front: bool,
     width: int,
 ) -> str:
-    above = reaches_threshold(model.ssim)
+    above = sweep.threshold.reaches(model.ssim)
     values = {
         "seeds": _cell(len(model.runs), str(len(model.runs)), ", ".join(map(str, model.seeds))),
         "SSIM": _metric(model, "ssim", 4),
@@ -94,7 +93,7 @@ def _row(
         "PSNR [dB]": _metric(model, "psnr", 2),
         "LPIPS": _metric(model, "lpips", 4),
         "Pareto front": _cell(int(on_front), "●" if on_front else "", kind="mark"),
-        f"≥ {VISUAL_THRESHOLD_SSIM}": _cell(above, {True: "yes", False: "no", None: DASH}[above], kind="mark"),
+        f"≥ {sweep.threshold.text}": _cell(above, {True: "yes", False: "no", None: DASH}[above], kind="mark"),
     }
     cells = "".join(values[name] for name in columns[1:])
     cells += "".join(_cell(model.setting(key), _value(model.setting(key))) for key in keys)

@@ -1,4 +1,4 @@
-"""SSIM against cost: models with their spread over seeds, the Pareto front, the paper's line and the floors."""
+"""SSIM against cost: models with their spread over seeds, the Pareto front, the visual threshold and the floors."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from lightning_mm.reporting.style import (
     padded,
 )
 from lightning_mm.reporting.sweep import Sweep
-from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM
+from lightning_mm.reporting.threshold import Threshold
 
 HEIGHT = 520
 MAX_QUARTILES = 60
@@ -57,7 +57,7 @@ def scatter(sweep: Sweep, plane: Plane | None = None) -> go.Figure:
     for i, front in enumerate(sweep.fronts(plane)):
         _add_front(figure, [model for model in front if model not in hidden], plane, first=i == 0)
     _add_markers(figure, models, plane)
-    _add_levels(figure, levels, y_range)
+    _add_levels(figure, levels, y_range, sweep.threshold)
     if bound is not None:
         _add_bound(figure, bound)
     _add_labels(figure, models, sweep, plane, [level for _, level in levels], x_range, y_range)
@@ -71,7 +71,7 @@ def scatter(sweep: Sweep, plane: Plane | None = None) -> go.Figure:
 def below_view(sweep: Sweep) -> list[Model]:
     """Models so far below the floor "return frame B" (diverged, say) that a scale with them would hide all else."""
     floors = [value for _, value in _levels(sweep)[:-1]]
-    tops = [model.ssim for model in sweep.models if model.ssim is not None] + [VISUAL_THRESHOLD_SSIM]
+    tops = [model.ssim for model in sweep.models if model.ssim is not None] + [sweep.threshold.value]
     if not floors:
         return []
     limit = min(floors) - (max(tops) - min(floors))
@@ -84,7 +84,7 @@ def _log(cost: float | None) -> float:
 
 
 def _levels(sweep: Sweep) -> list[tuple[str, float]]:
-    """Horizontal lines: (label, SSIM), those without training first."""
+    """Horizontal lines: (label, SSIM), the visual threshold last."""
     found = []
     floors = sweep.floors()
     for name, run in floors:
@@ -93,7 +93,7 @@ def _levels(sweep: Sweep) -> list[tuple[str, float]]:
             several = sum(other == name for other, _ in floors) > 1
             where = f" ({run.results.validation.get('name')})" if several else ""
             found.append((escape(FLOOR_NAMES.get(name, name) + where, quote=False), value))
-    return [*found, ("paper's threshold", VISUAL_THRESHOLD_SSIM)]
+    return [*found, (sweep.threshold.label, sweep.threshold.value)]
 
 
 def _add_front(figure: go.Figure, front: Sequence[Model], plane: Plane, first: bool) -> None:
@@ -159,14 +159,19 @@ def _add_points(
     )
 
 
-def _add_levels(figure: go.Figure, levels: Sequence[tuple[str, float]], y_range: list[float]) -> None:
+def _add_levels(
+    figure: go.Figure, levels: Sequence[tuple[str, float]], y_range: list[float], threshold: Threshold
+) -> None:
     low, high = y_range
     pixels = [(value - low) / (high - low) * _PLOT_HEIGHT for _, value in levels]
     for (label, value), at, moved in zip(levels, pixels, spread(pixels, 36), strict=True):
-        paper = value == VISUAL_THRESHOLD_SSIM and label == "paper's threshold"
-        color, dash = (PAPER_COLOR, "dash") if paper else (MUTED, "dot")
+        visual = (label, value) == (threshold.label, threshold.value)
+        color, dash = (PAPER_COLOR, "dash") if visual else (MUTED, "dot")
         figure.add_hline(y=value, line={"color": color, "dash": dash, "width": 1.6}, layer="below")
-        text = f"{label}<br><b>{value:.3f}</b>" if paper else f"{label}<br>{value:.4f}"
+        if visual and threshold.interval is not None:
+            ends = [y if end is None else end for end, y in zip(threshold.interval, y_range, strict=True)]
+            figure.add_hrect(*ends, fillcolor=PAPER_COLOR, opacity=0.08, line_width=0, layer="below")
+        text = f"{label}<br><b>{threshold.text}</b>" if visual else f"{label}<br>{value:.4f}"
         figure.add_annotation(
             x=1, xref="paper", y=value, xanchor="left", xshift=8, yshift=moved - at, text=text, align="left",
             showarrow=False, font={"size": 12, "color": color},

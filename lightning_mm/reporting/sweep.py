@@ -11,6 +11,7 @@ from lightning_mm.pareto import dominates, pareto_front
 from lightning_mm.reporting.model import Model, models_of
 from lightning_mm.reporting.plane import Plane, planes_of
 from lightning_mm.reporting.run import HAND_DESIGNED, Run, finite, trial_label, validation_text, without_seed
+from lightning_mm.reporting.threshold import PAPER_THRESHOLD, Threshold
 
 COMPLETE = "complete"
 STATES = (COMPLETE, "pruned", "infeasible", "failed", "lost", "running", "waiting")
@@ -83,6 +84,7 @@ class Sweep:
         records: Every trial of the search and every model that was asked for by name; empty without ``sweep.json``.
         space: The search space: dotted key to the JSON text of an Optuna distribution.
         target_trials: Trials that were asked for.
+        threshold: The line of visual acceptability to judge by.
     """
 
     directory: Path
@@ -97,6 +99,7 @@ class Sweep:
     records: list[TrialRecord] = field(default_factory=list)
     space: dict[str, str] = field(default_factory=dict)
     target_trials: int | None = None
+    threshold: Threshold = PAPER_THRESHOLD
 
     @cached_property
     def models(self) -> list[Model]:

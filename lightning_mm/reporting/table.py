@@ -20,9 +20,8 @@ from lightning_mm.reporting.provenance import (
 )
 from lightning_mm.reporting.run import DASH, finite, signed
 from lightning_mm.reporting.sweep import Sweep
-from lightning_mm.reporting.threshold import VISUAL_THRESHOLD_SSIM, reaches_threshold
 from lightning_mm.reporting.variants import variants_table
-from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note
+from lightning_mm.reporting.verdict import small_budget_note
 from lightning_mm.runs import ARCH_PREFIX
 
 MIN_WIDTH = 120
@@ -77,7 +76,7 @@ def results_table(sweep: Sweep, models: Sequence[Model]) -> Table:
     costs = ["params", "\n".join(FLOPS_LABEL.split(" ", 2)), *(["latency\n[ms]"] if latency else [])]
     for header in (*(["seeds"] if seeds else []), *costs, "SSIM", "SSIM minus\nhand-\ndesigned", "PSNR\n[dB]", "LPIPS"):
         table.add_column(Text(header), justify="right", no_wrap=True)
-    for header in ("Pareto\nfront", f"≥ {VISUAL_THRESHOLD_SSIM}"):
+    for header in ("Pareto\nfront", f"≥ {sweep.threshold.text}"):
         table.add_column(header, justify="center", no_wrap=True)
     on_front = {model for front in sweep.fronts() for model in front}
     for i, model in enumerate(models):
@@ -88,7 +87,7 @@ def results_table(sweep: Sweep, models: Sequence[Model]) -> Table:
         values = run.results.floors[name]
         label = FLOOR_NAMES.get(name, name) + (f" [{run.results.validation.get('name')}]" if several else "")
         shown = [_number(values.get(metric), digits) for metric, digits in (("ssim", 4), ("psnr", 2), ("lpips", 4))]
-        above = _yes(reaches_threshold(finite(values.get("ssim"))))
+        above = _yes(sweep.threshold.reaches(finite(values.get("ssim"))))
         blank = [""] * (len(costs) + seeds)
         row = [label, "(no training)", *blank, shown[0], "", shown[1], shown[2], "", above]
         table.add_row(*(Text(cell) for cell in row), style="dim")
@@ -111,7 +110,7 @@ def caption(sweep: Sweep) -> list[str]:
         counted = ", ".join(f"{number} {state}" for state, number in sweep.counts.items() if number)
         asked = "" if sweep.target_trials is None else f", {sweep.target_trials} asked for"
         lines.append(f"Trials: {counted or 'none'}{asked}; only complete ones with finite values count.")
-    lines += [*(f"{line}." for line in absence_reasons(sweep)), THRESHOLD_NOTE]
+    lines += [*(f"{line}." for line in absence_reasons(sweep)), sweep.threshold.note]
     note = small_budget_note(sweep)
     return [*lines, note] if note else lines
 
@@ -140,7 +139,7 @@ def _cells(sweep: Sweep, model: Model, on_front: bool, latency: Plane | None, se
         model.text("psnr", 2, _BELOW),
         model.text("lpips", 4, _BELOW),
         "yes" if on_front else "",
-        _yes(reaches_threshold(model.ssim)),
+        _yes(sweep.threshold.reaches(model.ssim)),
     ]
     style = "" if model.is_trial else "bold"
     return [Text(cell, style=style) for cell in cells]

@@ -6,13 +6,7 @@ from lightning_mm.reporting.model import Model
 from lightning_mm.reporting.plane import Plane
 from lightning_mm.reporting.run import finite, plain
 from lightning_mm.reporting.sweep import Sweep
-from lightning_mm.reporting.threshold import PAPER_TRAINING_SAMPLES, VISUAL_THRESHOLD_SSIM, reaches_threshold
-
-THRESHOLD_NOTE = (
-    f"The {VISUAL_THRESHOLD_SSIM} line is the paper's visual threshold (Section 4.2, Appendix F: rated adequate by 20 "
-    "people). It was calibrated on the paper's own validation set and SSIM; on another set it is orientation, not a "
-    "criterion."
-)
+from lightning_mm.reporting.threshold import PAPER_TRAINING_SAMPLES
 
 
 def verdict(sweep: Sweep) -> list[str]:
@@ -33,11 +27,11 @@ def verdict(sweep: Sweep) -> list[str]:
         said.append(f"The best run, {scored[0].label}, reaches {_at(scored[0], sweep.plane)}.")
     elif trials:
         said += _against_hand_designed(sweep, trials, reference)
-    above = [model.label for model in scored if reaches_threshold(model.ssim)]
+    above = [model.label for model in scored if sweep.threshold.reaches(model.ssim)]
     names = f" ({', '.join(above)})" if 0 < len(above) <= 6 else ""
     said.append(
         f"{len(above) or 'None'} of {_count(scored, 'trained model')} {'reaches' if len(above) <= 1 else 'reach'} "
-        f"the paper's SSIM of {VISUAL_THRESHOLD_SSIM}{names}."
+        f"the {sweep.threshold.owner} SSIM of {sweep.threshold.text}{names}."
     )
     said += _against_floor(scored)
     if reference is not None and trials:

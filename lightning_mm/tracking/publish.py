@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.reporting.collect import Sweep, collect
+from lightning_mm.reporting.threshold import PAPER_THRESHOLD, Threshold
 from lightning_mm.runs import RESULTS_FILE, fingerprint, require_writable, write_text_atomically
 from lightning_mm.tracking.repair import cut_torn_end
 from lightning_mm.tracking.run import project as default_project
@@ -27,6 +28,7 @@ def publish(
     entity: str | None = None,
     dry_run: bool = False,
     unfinished: bool = False,
+    threshold: Path | None = None,
 ) -> None:
     """Upload the runs below a directory that were kept offline to Weights & Biases, with a table and a workspace.
 
@@ -40,12 +42,14 @@ def publish(
         dry_run: Say what would be uploaded and write the files, without network or key.
         unfinished: Upload the runs of trainings without results, too, such as those that diverged. One that is still
             going on would be uploaded as far as it is, and its rest never.
+        threshold: File of 'lightning-mm threshold' with the SSIM of visual acceptability for the table; the paper's
+            0.966 when left out.
 
     Raises:
         InputError: The directory holds no finished run or can't be written to, wandb-workspaces is not installed, there
-            is no key, or W&B did not take something.
+            is no key, the threshold holds for other validation pairs, or W&B did not take something.
     """
-    sweep = collect(directory)
+    sweep = collect(directory, PAPER_THRESHOLD if threshold is None else Threshold.read(threshold))
     project = project or default_project()
     folder = directory / FOLDER
     require_writable(folder, "directory", folder=True)

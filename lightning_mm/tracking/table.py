@@ -9,7 +9,7 @@ from lightning_mm.reporting.collect import Sweep
 
 COLUMNS = (
     *("name", "role", "overrides", "params", "paper_gflops", "latency_ms", "ssim", "psnr", "lpips"),
-    *("seed", "steps", "device", "commit", "path"),
+    *("threshold", "threshold_kind", "reaches_threshold", "seed", "steps", "device", "commit", "path"),
 )
 
 
@@ -17,8 +17,8 @@ def trade_off(sweep: Sweep) -> list[dict[str, Any]]:
     """One row per finished run, in the sweep's order.
 
     Returns:
-        Rows with ``COLUMNS``: "overrides" by dotted key, "latency_ms" on "device", "psnr" in dB, "path" relative to the
-        sweep's directory; ``None`` where a run has no such figure.
+        Rows with ``COLUMNS``: "overrides" by dotted key, "latency_ms" on "device", "psnr" in dB, "threshold" the SSIM of
+        visual acceptability, "path" relative to the sweep's directory; ``None`` where a run has no such figure.
     """
     return [
         {
@@ -29,6 +29,9 @@ def trade_off(sweep: Sweep) -> list[dict[str, Any]]:
             "paper_gflops": run.gflops,
             "latency_ms": run.results.latency.get("ms"),
             **{name: run.metric(name) for name in ("ssim", "psnr", "lpips")},
+            "threshold": sweep.threshold.value,
+            "threshold_kind": sweep.threshold.kind,
+            "reaches_threshold": sweep.threshold.reaches(run.ssim),
             "seed": run.results.budget.get("seed"),
             "steps": run.results.budget.get("steps"),
             "device": run.results.device_name,

@@ -15,7 +15,8 @@ from lightning_mm.reporting.nas.blocks import Drawing, blocks_svg, of_arch, of_g
 from lightning_mm.reporting.plot import plot
 from lightning_mm.reporting.provenance import comparability_warnings, provenance_lines
 from lightning_mm.reporting.run import plain
-from lightning_mm.reporting.verdict import THRESHOLD_NOTE, small_budget_note
+from lightning_mm.reporting.threshold import PAPER_THRESHOLD
+from lightning_mm.reporting.verdict import small_budget_note
 from lightning_mm.reporting.writing import write_report
 
 PAGE_FILE, MARKDOWN_FILE, CSV_FILE = "nas.html", "nas.md", "nas.csv"
@@ -68,7 +69,7 @@ def page(appendix: Appendix) -> str:
         f'<section id="a2"><h2>SSIM against FLOPs (Fig. A2)</h2><p>{_SETS} Letters are rows of the table; thin lines '
         "join the networks of a row; bars are one standard deviation over seeds.</p>"
         f"{plot(scatter(appendix), 'scatter')}"
-        f'<p class="small">{escape(THRESHOLD_NOTE)}</p></section>',
+        f'<p class="small">{escape(PAPER_THRESHOLD.note)}</p></section>',
         '<section id="a3"><h2>Constraints and results (Fig. A3, right)</h2>'
         f"{html_table(appendix.rows, RESULTS, 'results')}"
         f'<p class="small">{_COLUMNS} {escape(_references_line(appendix))}</p></section>',
