@@ -11,7 +11,8 @@ two per MAC; ``CostReport`` gives both, by name.
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lightning_mm.models.config import BLOCK_PADDINGS, BlockKind, MagnifierConfig
+from lightning_mm.models.block_forms import BLOCK_PADDINGS, BlockForm, BlockKind
+from lightning_mm.models.config import MagnifierConfig
 from lightning_mm.models.magnifier import padded_size
 
 PAPER_SIZE = (384, 384)
@@ -187,7 +188,7 @@ def _encoder(config: MagnifierConfig) -> list[ConvLayer]:
             ConvLayer(part, width, width, 3, quarter, relu=False),
             ConvLayer(part, width, width, 3, half, relu=False),
         ]
-    common, texture, shape = config.encoder_parts
+    common, texture, shape = config.encoder_forms
     return [
         ConvLayer(part, 3, config.c_stem, kernel, Fraction(1), relu=True),
         ConvLayer(part, config.c_stem, width, 3, half, relu=True),
@@ -204,7 +205,7 @@ def _manipulator(config: MagnifierConfig) -> list[ConvLayer]:
     return [
         ConvLayer("manipulator", width, width, 7, half, relu=True),
         ConvLayer("manipulator", width, width, 3, half, relu=False),
-        *_residual("manipulator", ("conv3",) * config.manipulator_block, width, half),
+        *_residual("manipulator", config.block_forms("manipulator"), width, half),
     ]
 
 
@@ -219,7 +220,7 @@ def _decoder(config: MagnifierConfig) -> list[ConvLayer]:
         width = config.c_downsample
     if width != c_d:
         found.append(ConvLayer(part, width, c_d, 1, scale, relu=False))
-    found += _residual(part, config.decoder_kinds, c_d, scale)
+    found += _residual(part, config.block_forms("decoder"), c_d, scale)
     width = c_d
     if config.exit_projection and c_d != c_up:
         found.append(ConvLayer(part, c_d, c_up, 1, scale, relu=False))
@@ -238,17 +239,17 @@ def _decoder(config: MagnifierConfig) -> list[ConvLayer]:
     return found
 
 
-def _residual(part: str, kinds: tuple[BlockKind, ...], width: int, scale: Fraction) -> list[ConvLayer]:
-    blocks = {kind: _block(part, kind, width, scale) for kind in set(kinds)}
-    return [layer for kind in kinds for layer in blocks[kind]]
+def _residual(part: str, forms: tuple[BlockForm, ...], width: int, scale: Fraction) -> list[ConvLayer]:
+    blocks = {form: _block(part, form, width, scale) for form in set(forms)}
+    return [layer for form in forms for layer in blocks[form]]
 
 
-def _block(part: str, kind: BlockKind, width: int, scale: Fraction) -> list[ConvLayer]:
-    kernel, inner = int(kind[-1]), width
+def _block(part: str, form: BlockForm, width: int, scale: Fraction) -> list[ConvLayer]:
+    kernel, inner = int(form.kind[-1]), width
     found: list[ConvLayer] = []
-    if kind == "separable7":
+    if form.kind == "separable7":
         found.append(ConvLayer(part, width, width, kernel, scale, relu=False, groups=width))
         kernel, inner = 1, 2 * width
-    found.append(ConvLayer(part, width, inner, kernel, scale, relu=True))
+    found.append(ConvLayer(part, width, inner, kernel, scale, relu=form.relu))
     found.append(ConvLayer(part, inner, width, kernel, scale, relu=False))
     return found

@@ -5,6 +5,7 @@ from typing import get_args
 import torch
 
 from lightning_mm.models import BlockKind, Magnifier, MagnifierConfig
+from lightning_mm.models.block_forms import PARTS
 
 KINDS = get_args(BlockKind)
 
@@ -13,6 +14,8 @@ def random_architecture(rng):
     """Any architecture: widths from 1 or 2 to 12, up to five blocks in a stack, every kind of everything."""
     encoder = rng.choice(("residual", "linear", "linear_single"))
     blocks, depth = (rng.randrange(4), rng.randrange(3), rng.randrange(3)), rng.randrange(5)
+    names = [*PARTS, *(f"encoder.{n}" for n in range(sum(blocks)) if encoder == "residual")]
+    names += [f"decoder.{n}" for n in range(depth)]
     return MagnifierConfig(
         encoder=encoder,
         encoder_blocks=blocks,
@@ -32,6 +35,8 @@ def random_architecture(rng):
         exit_projection=rng.random() < 0.5,
         upsampling=rng.choice(("nearest", "pixel_shuffle")),
         output_kernel=rng.choice((1, 3, 5, 7, 9)),
+        linear_blocks=tuple(rng.choices(names, k=rng.randrange(3))),
+        plain_blocks=tuple(rng.choices(names, k=rng.randrange(3))),
     )
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_mm.models.config import BlockKind
+from lightning_mm.models.block_forms import BlockForm, BlockKind
 
 
 class ReflectConv2d(nn.Conv2d):
@@ -88,9 +88,9 @@ class ResidualBlock(nn.Module):
         return x + self.branch(x) if self.skip else self.branch(x)
 
 
-def residual_stack(kinds: Sequence[BlockKind], channels: int, scale: float = 1.0) -> nn.Sequential:
-    """A residual block of each kind in a row; an empty stack is the identity."""
-    return nn.Sequential(*(ResidualBlock(channels, scale, kind) for kind in kinds))
+def residual_stack(forms: Sequence[BlockForm], channels: int, scale: float = 1.0) -> nn.Sequential:
+    """A residual block of each form in a row; an empty stack is the identity."""
+    return nn.Sequential(*(ResidualBlock(channels, scale, *form) for form in forms))
 
 
 class Upsample(nn.Sequential):

@@ -11,19 +11,11 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from lightning_mm.models.block_forms import BLOCK_PADDINGS, BlockForm, BlockKind, Part, indices, naming, shortest, valid
+
 EncoderKind = Literal["residual", "linear", "linear_single"]
 AlphaConvention = Literal["alpha_minus_one", "alpha"]
-BlockKind = Literal["conv3", "conv5", "conv7", "dilated3", "separable7"]
 Upsampling = Literal["nearest", "pixel_shuffle"]
-
-BLOCK_PADDINGS: dict[BlockKind, tuple[int, ...]] = {
-    "conv3": (1, 1),
-    "conv5": (2, 2),
-    "conv7": (3, 3),
-    "dilated3": (2, 1),
-    "separable7": (3, 0, 0),
-}
-"""Reflect padding of each convolution of a residual block, which is also how far it reaches to each side."""
 
 _BOTTLENECKS = (2, 4, 8)
 _FIRST_KERNEL: dict[EncoderKind, int] = {"residual": 7, "linear": 9, "linear_single": 13}
@@ -69,6 +61,10 @@ class MagnifierConfig:
             times the channels, and halves c_upsample in the last stage, so that at the frame's size only the last
             convolution is left (Shi et al., 2016).
         output_kernel: side of the last convolution, odd.
+        linear_blocks: residual blocks without their ReLU (Table 1): "encoder", "manipulator" and "decoder" for all
+            blocks of a part, "decoder.3" for the fourth block of one; the encoder's count through common, texture and
+            shape.
+        plain_blocks: residual blocks without their skip connection, named in the same way.
 
     Raises:
         ValueError: A value is out of range; the message names the field, the value and what is accepted.
@@ -92,10 +88,12 @@ class MagnifierConfig:
     exit_projection: bool = True
     upsampling: Upsampling = "nearest"
     output_kernel: int = 7
+    linear_blocks: tuple[str, ...] = ()
+    plain_blocks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate every field, so that no invalid architecture can exist."""
-        for name in ("encoder_blocks", "encoder_body", "decoder_body"):
+        for name in ("encoder_blocks", "encoder_body", "decoder_body", "linear_blocks", "plain_blocks"):
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
         self._require("encoder", self.encoder in get_args(EncoderKind), f"one of {get_args(EncoderKind)}")
@@ -130,6 +128,8 @@ class MagnifierConfig:
         self._require("exit_projection", isinstance(self.exit_projection, bool), "true or false")
         self._require("upsampling", self.upsampling in get_args(Upsampling), f"one of {get_args(Upsampling)}")
         self._require("output_kernel", _is_odd(self.output_kernel, 1, 9), "an odd integer from 1 to 9")
+        for name in ("linear_blocks", "plain_blocks"):
+            self._require(name, valid(getattr(self, name), self.block_counts), naming(self.block_counts))
 
     def _check_kinds(self, field: str, length: int | None) -> None:
         kinds, known = getattr(self, field), get_args(BlockKind)
@@ -187,6 +187,25 @@ class MagnifierConfig:
         return self.decoder_body or ("conv3",) * self.decoder_depth
 
     @property
+    def block_counts(self) -> dict[Part, int]:
+        """Number of residual blocks of each part."""
+        encoder = sum(self.encoder_blocks) if self.encoder == "residual" else 0
+        return {"encoder": encoder, "manipulator": int(self.manipulator_block), "decoder": self.decoder_depth}
+
+    def block_forms(self, part: Part) -> tuple[BlockForm, ...]:
+        """What each residual block of a part is, in order; the encoder's in the order common, texture, shape."""
+        kinds = {"encoder": self.encoder_kinds, "decoder": self.decoder_kinds}.get(part, ("conv3",))
+        kinds = kinds[: self.block_counts[part]]
+        linear, plain = (indices(names, part, len(kinds)) for names in (self.linear_blocks, self.plain_blocks))
+        return tuple(BlockForm(kind, n not in linear, n not in plain) for n, kind in enumerate(kinds))
+
+    @property
+    def encoder_forms(self) -> tuple[tuple[BlockForm, ...], tuple[BlockForm, ...], tuple[BlockForm, ...]]:
+        """What the blocks in the encoder's common, texture and shape parts are; empty where it is linear."""
+        (common, texture, _), forms = self.encoder_blocks, self.block_forms("encoder")
+        return forms[:common], forms[common : common + texture], forms[common + texture :]
+
+    @property
     def downsamplings(self) -> int:
         """Number of stride-2 convolutions at the decoder's entry: 0, 1, 2 for a bottleneck of 1/2, 1/4, 1/8."""
         return {2: 0, 4: 1, 8: 2}[self.bottleneck]
@@ -220,7 +239,7 @@ class MagnifierConfig:
         the same where weights have the same names and shapes and equal weights give equal outputs.
         """
         default, residual = MagnifierConfig(), self.encoder == "residual"
-        has_blocks = bool(self.encoder_kinds or self.decoder_kinds or self.manipulator_block)
+        has_blocks = any(self.block_counts.values())
         return replace(
             self,
             encoder_blocks=self.encoder_blocks if residual else default.encoder_blocks,
@@ -233,6 +252,8 @@ class MagnifierConfig:
             ),
             exit_projection=self.exit_projection or self.c_upsample == self.decoder_channels,
             residual_scale=float(self.residual_scale) if has_blocks else default.residual_scale,
+            linear_blocks=shortest(self.linear_blocks, self.block_counts),
+            plain_blocks=shortest(self.plain_blocks, self.block_counts),
         )
 
     @classmethod

@@ -34,7 +34,7 @@ class Decoder(nn.Module):
             width = c_down
         self.down = nn.Sequential(*down)
         self.project_in = conv(width, c_d, 1) if width != c_d else nn.Identity()
-        self.body = residual_stack(config.decoder_kinds, c_d, config.residual_scale)
+        self.body = residual_stack(config.block_forms("decoder"), c_d, config.residual_scale)
         self.project_out = conv(c_d, c_up, 1) if config.exit_projection and c_d != c_up else nn.Identity()
         widths = [c_up if config.exit_projection else c_d] + [c_up] * (config.downsamplings + 1)
         last = conv(c_up // 2, 3, config.output_kernel)

@@ -26,7 +26,7 @@ class ResidualEncoder(nn.Module):
     def __init__(self, config: MagnifierConfig) -> None:
         super().__init__()
         width = config.encoder_channels
-        common, texture, shape = config.encoder_parts
+        common, texture, shape = config.encoder_forms
         scale = config.residual_scale
         self.common = nn.Sequential(
             conv(3, config.c_stem, config.k_encoder),

@@ -22,12 +22,12 @@ class Magnifier(nn.Module):
     0.01 px of motion the difference of two shape representations lies below the resolution of half precision.
 
     Weights start from He et al. (2015): normal with variance 2 / fan_in before a ReLU and 1 / fan_in elsewhere, biases
-    at zero, with three exceptions. The second convolution of each residual block is zero, so that a body of any depth
-    starts as the identity. The manipulator starts as linear Eulerian magnification (Wu et al., 2012): it hands on half
-    of the channels, each as a positive and a negative part past the ReLU, and a fifth of the random weights; from
-    random weights alone decoders learn to ignore what is amplified, and unlearn that slowly. The decoder's last
-    convolution is divided by 10, and the biases in front of its ReLUs are 1/2: frames start near grey and units start
-    alive, where in a narrow network the first steps would else push channels below zero for ever.
+    at zero, with three exceptions. The second convolution of each residual block that has its skip connection is zero,
+    so that a body of any depth starts as the identity. The manipulator starts as linear Eulerian magnification (Wu et
+    al., 2012): it hands on half of the channels, each as a positive and a negative part past the ReLU, and a fifth of
+    the random weights; from random weights alone decoders learn to ignore what is amplified, and unlearn that slowly.
+    The decoder's last convolution is divided by 10, and the biases in front of its ReLUs are 1/2: frames start near
+    grey and units start alive, where in a narrow network the first steps would else push channels below zero for ever.
 
     Args:
         config: The architecture; the paper's proposed model when left out.
@@ -129,8 +129,10 @@ class Magnifier(nn.Module):
                         layer.weight.data.mul_(math.sqrt(2.0))
                         _bias(layer).data.fill_(0.5 if name.startswith("decoder.") else 0.0)
             elif isinstance(module, ResidualBlock):
-                module.conv1.weight.data.mul_(math.sqrt(2.0))
-                nn.init.zeros_(module.conv2.weight)
+                if isinstance(module.relu, nn.ReLU):
+                    module.conv1.weight.data.mul_(math.sqrt(2.0))
+                if module.skip:  # without it, nothing would come through
+                    nn.init.zeros_(module.conv2.weight)
         last = self.decoder.out[-1]
         assert isinstance(last, nn.Conv2d)
         last.weight.data.div_(10.0)

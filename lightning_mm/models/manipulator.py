@@ -19,8 +19,8 @@ class Manipulator(nn.Module):
         width = config.encoder_channels
         self.offset = 1.0 if config.alpha_convention == "alpha_minus_one" else 0.0
         self.difference = nn.Sequential(conv(width, width, 7), nn.ReLU(inplace=True))
-        block = ResidualBlock(width, config.residual_scale) if config.manipulator_block else nn.Identity()
-        self.transform = nn.Sequential(conv(width, width, 3), block)
+        blocks = [ResidualBlock(width, config.residual_scale, *form) for form in config.block_forms("manipulator")]
+        self.transform = nn.Sequential(conv(width, width, 3), *(blocks or [nn.Identity()]))
 
     def forward(self, shape_a: Tensor, shape_b: Tensor, alpha: Tensor | float) -> Tensor:
         """Magnify the motion from a to b.

@@ -29,6 +29,8 @@ CHANGES = {
     "exit_projection": (True, False),
     "upsampling": ("nearest", "pixel_shuffle"),
     "output_kernel": (1, 3, 7),
+    "linear_blocks": ((), ("decoder",), ("decoder.0",), ("decoder.1", "decoder.0"), ("encoder", "manipulator.0")),
+    "plain_blocks": ((), ("encoder.1",), ("encoder.0", "encoder.1", "manipulator"), ("decoder", "decoder.1")),
 }
 TINY = {"encoder_channels": 4, "decoder_channels": 4, "decoder_depth": 0}
 BASES = {
@@ -113,4 +115,10 @@ def test_what_is_not_used_and_what_is_said_twice_goes():
     assert kept.canonical() == kept
     assert MagnifierConfig(encoder_kernel=13).canonical().encoder_kernel == 13
     assert MagnifierConfig("linear_single", encoder_kernel=13).canonical().encoder_kernel is None
+    named = MagnifierConfig("residual", (1, 1, 0), linear_blocks=("decoder", "decoder.3", "encoder.1", "encoder.0"))
+    assert named.canonical().linear_blocks == ("encoder", "decoder")
+    assert MagnifierConfig(plain_blocks=("encoder", "decoder.9", "decoder.10")).canonical().plain_blocks == (
+        "decoder.9",
+        "decoder.10",
+    )
     assert isinstance(MagnifierConfig(residual_scale=1).canonical().residual_scale, float)

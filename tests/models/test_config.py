@@ -85,6 +85,17 @@ INVALID = [
     ({"output_kernel": -1}, "output_kernel"),
     ({"output_kernel": None}, "output_kernel"),
     ({"output_kernel": 7.0}, "output_kernel"),
+    ({"linear_blocks": ("body",)}, "linear_blocks"),
+    ({"linear_blocks": ("decoder.36",)}, "linear_blocks"),
+    ({"linear_blocks": ("decoder.-1",)}, "linear_blocks"),
+    ({"linear_blocks": ("decoder.01",)}, "linear_blocks"),
+    ({"linear_blocks": ("encoder.0",)}, "linear_blocks"),  # of a linear encoder, which has no blocks
+    ({"linear_blocks": "decoder"}, "linear_blocks"),
+    ({"linear_blocks": (3,)}, "linear_blocks"),
+    ({"plain_blocks": ("manipulator.0",)}, "plain_blocks"),
+    ({"plain_blocks": ("manipulator.1",), "manipulator_block": True}, "plain_blocks"),
+    ({"plain_blocks": ("encoder.7",), "encoder": "residual"}, "plain_blocks"),
+    ({"plain_blocks": None}, "plain_blocks"),
 ]
 
 
