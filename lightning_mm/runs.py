@@ -55,6 +55,8 @@ class Results:
         versions: Versions of Python and the packages that numbers depend on.
         commit: Git commit, with "+changes" when the tree differs from it; ``None`` outside a checkout.
         config: The full resolved configuration.
+        protocols: What ``evaluate`` found on a checkpoint of this run: by protocol its "summary" of numbers, their
+            "settings", and the file name of the "checkpoint". Empty in files that were written before there was such.
         schema: Version of this layout.
     """
 
@@ -74,6 +76,7 @@ class Results:
     versions: dict[str, str] = field(default_factory=lambda: package_versions())
     commit: str | None = field(default_factory=lambda: git_commit())
     config: dict[str, Any] = field(default_factory=dict)
+    protocols: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @property
@@ -104,6 +107,7 @@ class Results:
         except ValueError as error:
             raise InputError(f"{path}: not valid JSON ({error})") from None
         known = {f.name: str(f.type) for f in fields(cls)}
+        data = {"protocols": {}, **data} if isinstance(data, dict) else data
         if not isinstance(data, dict) or data.get("schema") != SCHEMA or set(data) != known.keys():
             raise InputError(f"{path}: not a results file of schema {SCHEMA}")
         for name, kind in known.items():

@@ -91,7 +91,7 @@ class Oh2018Dataset(Dataset[dict[str, Tensor]]):
         """
         number = self._numbers[index]
         paths = {role: folder / _file_name(int(number)) for role, folder in self.folders.items()}
-        item = {role: _read_image(path) for role, path in paths.items()}
+        item = {role: read_image(path) for role, path in paths.items()}
         for role, path in paths.items():
             if item[role].shape != item["frame_a"].shape:
                 sizes = f"{_size(item[role])}, but {paths['frame_a']} is {_size(item['frame_a'])}"
@@ -247,7 +247,12 @@ def _factor(value: Any, place: object) -> float:
     return factor
 
 
-def _read_image(path: Path) -> Tensor:
+def read_image(path: Path) -> Tensor:
+    """An 8-bit RGB image as (3, H, W) uint8.
+
+    Raises:
+        InputError: The file is unreadable or of another mode.
+    """
     from PIL import Image
 
     try:

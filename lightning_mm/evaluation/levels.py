@@ -4,11 +4,11 @@ Every layer of a scene moves by exactly the level's length in a direction of its
 background, and alpha is 10 px divided by that length, so that every target shows 10 px of motion. Unlike training
 pairs, B has the colours of A: alpha times a change of colour would hide everything else. Inputs are rounded to 8 bits
 with dither, after noise where there is any; targets are exact. The published tests average 1,000 samples per level, on
-other scenes, and leave out 8 px at each side: compare curves of one kind only.
+other scenes, and leave out 3 px of the frame at each side (see ``stored``): compare curves of one kind only.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,14 @@ from lightning_mm.data.rendering import Pairs, Scenes, render_pairs
 from lightning_mm.data.scenes import SceneSampler
 from lightning_mm.evaluation.methods import Method
 from lightning_mm.evaluation.pairs import Scorer, score
+from lightning_mm.evaluation.protocol import Bench, Grid, Row
+from lightning_mm.metrics import definitions
 
 TARGET_MOTION = 10.0
-SUBPIXEL_MOTIONS = tuple(10.0 ** (-1.4 + 0.1 * k) for k in range(15))
+SUBPIXEL_MOTIONS: dict[Grid, tuple[float, ...]] = {
+    "published": tuple(10.0 ** (-1.4 + 0.1 * k) for k in range(15)),
+    "wide": tuple(10.0 ** (-2.0 + 0.1 * k) for k in range(21)),
+}
 NOISE_FACTORS = tuple(10.0 ** (-2.0 + 0.2 * k) for k in range(21))
 NOISE_MOTIONS = (0.05, 5.0)
 _DIRECTIONS = 7_001  # stream of the counter-based numbers that directions are drawn from
@@ -51,9 +56,9 @@ class Level:
         return self.magnified / self.motion
 
 
-def subpixel_levels() -> list[Level]:
-    """15 motions from 0.04 to 1 px, without noise."""
-    return [Level(motion) for motion in SUBPIXEL_MOTIONS]
+def subpixel_levels(grid: Grid = "published") -> list[Level]:
+    """Motions up to 1 px without noise: 15 from 0.04 px as published, or 21 from 0.01 px as the paper's text has it."""
+    return [Level(motion) for motion in SUBPIXEL_MOTIONS[grid]]
 
 
 def noise_levels(motion: float) -> list[Level]:
@@ -68,6 +73,7 @@ def curve(
     bank: TextureBank,
     samples: int,
     batch_size: int = 4,
+    border: int = 0,
 ) -> list[dict[str, Any]]:
     """Mean SSIM of every method at every level, over the same scenes.
 
@@ -78,13 +84,14 @@ def curve(
         bank: Their textures, on the device that renders and magnifies.
         samples: Scenes per level.
         batch_size: Scenes at a time.
+        border: Pixels at each side that SSIM leaves out.
 
     Returns:
         A row for each level and method: "motion", "alpha", "noise", "method", "ssim", "ssim_error", "samples".
     """
     rows = []
     for level in levels:
-        found = score(methods, level_pairs(level, sampler, bank, samples, batch_size), Scorer("off"))
+        found = score(methods, level_pairs(level, sampler, bank, samples, batch_size), Scorer("off", border))
         rows += [
             {
                 "motion": level.motion,
@@ -98,6 +105,35 @@ def curve(
             for name, values in found.items()
         ]
     return rows
+
+
+def curve_settings(bench: Bench, levels: Iterable[Level]) -> dict[str, Any]:
+    """What the numbers of a curve depend on."""
+    options = bench.options
+    return {
+        "samples": options.samples,
+        "size": options.size,
+        "textures": "photos" if options.photos else "procedural",
+        "target_motion_px": TARGET_MOTION,
+        "levels": len(list(levels)),
+        "border_left_out_px": options.border,
+        "ssim": definitions()["ssim"],
+    }
+
+
+def beating(rows: list[Row], method: str, floor: str) -> int:
+    """Number of levels at which a method's mean SSIM is above that of another."""
+    found = {(row["method"], row["motion"], row["noise"]): row["ssim"] for row in rows}
+    levels = {key[1:] for key in found}
+    return sum(found[(method, *level)] > found[(floor, *level)] for level in levels)
+
+
+def ends_and_middle(rows: list[Row], axis: str) -> tuple[list[float], dict[str, list[float]]]:
+    """The first, middle and last level along an axis, and by method the SSIM there, for tables."""
+    points = sorted({row[axis] for row in rows})
+    chosen = [points[0], points[len(points) // 2], points[-1]]
+    found = {(row["method"], row[axis]): row["ssim"] for row in rows}
+    return chosen, {method: [found[method, at] for at in chosen] for method in dict.fromkeys(r["method"] for r in rows)}
 
 
 def level_pairs(

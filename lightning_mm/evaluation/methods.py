@@ -44,15 +44,25 @@ def methods(sources: list[str], device: torch.device) -> dict[str, Method]:
     return {**found, FRAME_B: return_frame_b, LINEAR: magnify_linear}
 
 
-def magnifying(magnifier: Magnifier) -> Method:
-    """A magnifier as a method, in float32."""
-    magnifier = magnifier.eval()
+class MagnifierMethod:
+    """A magnifier as a method, in float32.
 
-    def method(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
+    Attributes:
+        magnifier: It itself, in evaluation mode, for protocols that encode a frame once or look inside.
+    """
+
+    def __init__(self, magnifier: Magnifier) -> None:
+        self.magnifier = magnifier.eval()
+
+    def __call__(self, frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
+        """Magnify frames; see ``Method``."""
         with exact_float32(frame_a.device.type):
-            return magnifier(frame_a, frame_b, alpha)
+            return self.magnifier(frame_a, frame_b, alpha)
 
-    return method
+
+def magnifying(magnifier: Magnifier) -> MagnifierMethod:
+    """A magnifier as a method, in float32."""
+    return MagnifierMethod(magnifier)
 
 
 def titles(names: Iterable[str]) -> dict[str, str]:

@@ -107,11 +107,11 @@ def track(input: Path, roi: str | None = None, fps: float | None = None) -> Moti
     """
     require_opencv()
     clip = open_clip(input, fps)
-    region = _region(roi, clip.width, clip.height)
+    place = region(roi, clip.width, clip.height)
     displacement, features = [], []
     tracker: Tracker | None = None
     for frame in clip:
-        tracker = tracker or Tracker(frame, region, str(input))
+        tracker = tracker or Tracker(frame, place, str(input))
         moved, found = tracker(frame)
         if not found:
             raise InputError(f"{input}: frame {len(features)}: every feature of the region was lost")
@@ -161,7 +161,12 @@ class Tracker:
         return self._cv2.GaussianBlur(grey, (0, 0), 1.0)
 
 
-def _region(roi: str | None, width: int, height: int) -> tuple[int, int, int, int]:
+def region(roi: str | None, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height in pixels of "X,Y,WIDTH,HEIGHT" in a frame; the whole frame when left out.
+
+    Raises:
+        InputError: Not of this form, or not inside the frame.
+    """
     if roi is None:
         return 0, 0, width, height
     try:
