@@ -161,11 +161,30 @@ def report(args: list[str]) -> None:
     _call(report, "report", args)
 
 
+def threshold(args: list[str]) -> None:
+    """Calibrate the SSIM of visual acceptability from ratings, or anchor the paper's on other pairs."""
+    _subcommand("threshold", THRESHOLD, args)
+
+
 def publish(args: list[str]) -> None:
     """Upload runs that were kept offline to Weights & Biases, with a workspace."""
     from lightning_mm.tracking.publish import publish
 
     _call(publish, "publish", args)
+
+
+def _threshold_fit(args: list[str]) -> None:
+    """Fit people's ratings and find the SSIM at which they call the similarity adequate."""
+    from lightning_mm.calibration.fit import fit
+
+    _call(fit, "threshold fit", args)
+
+
+def _threshold_anchor(args: list[str]) -> None:
+    """Carry the paper's 0.966 over to our validation pairs, by widths of the baseline trained on them."""
+    from lightning_mm.calibration.anchoring import anchor_threshold
+
+    anchor_threshold(args)
 
 
 def _nas_appendix(args: list[str]) -> None:
@@ -209,6 +228,8 @@ NAS: dict[str, Callable[[list[str]], None]] = {
     "stability": _nas_stability,
 }
 
+THRESHOLD: dict[str, Callable[[list[str]], None]] = {"fit": _threshold_fit, "anchor": _threshold_anchor}
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "fit": fit,
     "validate": validate,
@@ -222,6 +243,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "sweep": sweep,
     "nas": nas,
     "report": report,
+    "threshold": threshold,
     "publish": publish,
     "benchmark": benchmark,
 }

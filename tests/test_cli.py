@@ -101,6 +101,7 @@ HELP = {
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
     "nas": ["appendix", "Reproduce the paper's NAS appendix", "race", "stability", "replay"],
     "report": ["Compare the runs below a directory", "File to write the page to"],
+    "threshold": ["threshold WHAT", "fit", "at which they call the similarity adequate", "anchor", "the paper's 0.966"],
     "publish": ["Upload the runs below a directory", "--dry_run", "Project there"],
     "measure": ["Measure the motion of a region of a clip", "X,Y,WIDTH,HEIGHT"],
     "convert": ["authors' PyTorch port of Oh et al.", "What the network multiplies", "--alpha_convention"],

@@ -18,9 +18,14 @@ FLOOR_NAMES = {"frame_b": "return frame B", "linear_eulerian": "linear Eulerian"
 
 def comparability_warnings(sweep: Sweep) -> list[str]:
     """What differs among the runs although it must be equal for their numbers to be comparable; empty if nothing."""
-    protocols = {run: run.protocol() for run in sweep.runs}
-    different = [name for name in sweep.runs[0].protocol() if len({told[name] for told in protocols.values()}) > 1]
-    return [f"{name}: {distinct(sweep.runs, lambda run, name=name: protocols[run][name])}" for name in different]
+    return differences(sweep.runs)
+
+
+def differences(runs: Sequence[Run]) -> list[str]:
+    """Each part of the protocol in which runs differ, with every value and the runs that have it."""
+    protocols = {run: run.protocol() for run in runs}
+    different = [name for name in runs[0].protocol() if len({told[name] for told in protocols.values()}) > 1]
+    return [f"{name}: {distinct(runs, lambda run, name=name: protocols[run][name])}" for name in different]
 
 
 def provenance(sweep: Sweep) -> list[tuple[str, str]]:

@@ -169,8 +169,8 @@ def _add_levels(
         color, dash = (PAPER_COLOR, "dash") if visual else (MUTED, "dot")
         figure.add_hline(y=value, line={"color": color, "dash": dash, "width": 1.6}, layer="below")
         if visual and threshold.interval is not None:
-            ends = [y if end is None else end for end, y in zip(threshold.interval, y_range, strict=True)]
-            figure.add_hrect(*ends, fillcolor=PAPER_COLOR, opacity=0.08, line_width=0, layer="below")
+            bottom, top = (y if end is None else end for end, y in zip(threshold.interval, y_range, strict=True))
+            figure.add_hrect(y0=bottom, y1=top, fillcolor=PAPER_COLOR, opacity=0.08, line_width=0, layer="below")
         text = f"{label}<br><b>{threshold.text}</b>" if visual else f"{label}<br>{value:.4f}"
         figure.add_annotation(
             x=1, xref="paper", y=value, xanchor="left", xshift=8, yshift=moved - at, text=text, align="left",

@@ -69,7 +69,7 @@ class Threshold:
         said += f" ({self.source}; {interval_text(self.interval)})."
         if self.validation is None:
             return (
-                f"{said} It holds for the pairs on which the rated models' SSIM was measured, which it does not name."
+                f"{said} It holds for the pairs that the rated models' SSIM is of, which it does not name."
             )
         return f"{said} It holds for the validation pairs with digest {self.validation.get('digest')}, as here."
 

@@ -17,8 +17,8 @@ def trade_off(sweep: Sweep) -> list[dict[str, Any]]:
     """One row per finished run, in the sweep's order.
 
     Returns:
-        Rows with ``COLUMNS``: "overrides" by dotted key, "latency_ms" on "device", "psnr" in dB, "threshold" the SSIM of
-        visual acceptability, "path" relative to the sweep's directory; ``None`` where a run has no such figure.
+        Rows with ``COLUMNS``: "overrides" by dotted key, "latency_ms" on "device", "psnr" in dB, "threshold" the SSIM
+        of visual acceptability, "path" relative to the sweep's directory; ``None`` where a run has no such figure.
     """
     return [
         {
