@@ -184,7 +184,7 @@ def _chosen(protocols: list[ProtocolName] | None, options: Options, say: Callabl
         name: getattr(options, p.option) is not None for name, p in PROTOCOLS.items() if p.option is not None
     }
     if protocols is None:
-        chosen = [name for name in PROTOCOLS if given.get(name, True)]
+        chosen: list[ProtocolName] = [name for name in PROTOCOLS if given.get(name, True)]
         try:
             require_opencv()
         except InputError as error:

@@ -132,8 +132,8 @@ def _about(vibration: Vibration, paper: Vibration) -> str:
         f"A vibration of {vibration.acceleration} m/s² at {vibration.frequency:g} Hz, {vibration.peak_mm:.3f} mm, seen "
         f"from {vibration.distance:g} m by a lens of {vibration.focal_length:g} mm (Table A6): "
         f"{vibration.peak_px:.3f} px in the input, {ALPHA * vibration.peak_px:.2f} px in the output, as it is "
-        f"magnified by {ALPHA:g} in static mode without a temporal filter. The paper's lens of {paper.focal_length:g} mm makes "
-        f"{paper.peak_px:.2f} px and {ALPHA * paper.peak_px:.1f} px, which is beyond the motions that networks are "
+        f"magnified by {ALPHA:g} in static mode without a temporal filter. The paper's lens of {paper.focal_length:g} mm "
+        f"makes {paper.peak_px:.2f} px and {ALPHA * paper.peak_px:.1f} px, which is beyond the motions that networks are "
         "trained for. Amplitude, frequency and phase of the tracked output against what they should be, and how much "
         f"of it lies in the harmonics 2 to {HARMONICS}. The rows “input” and “target” are measured alike."
     )

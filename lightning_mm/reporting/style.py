@@ -16,6 +16,8 @@ from lightning_mm.runs import ARCH_PREFIX
 BOTTLENECK_COLORS = {2: "#D55E00", 4: "#0072B2", 8: "#009E73"}
 OTHER_COLOR = "#8a8f98"
 BLUE, PAPER_COLOR = "#0072B2", "#a3195b"
+SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Of what a figure compares, in turn."""
 INK, MUTED, GRID, LINE = "#1c2430", "#5c6675", "#e8ebf0", "#b6bdc8"
 FONT = {
     "family": "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif",
