@@ -1,5 +1,6 @@
 """Latency of a magnifier on the device it lies on: milliseconds per frame of video in the steady state."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,14 +39,24 @@ def frame_latency(magnifier: Magnifier, size: tuple[int, int]) -> Latency:
         magnifier: The network, on the device to measure.
         size: (height, width) of the frames in pixels.
     """
-    device = next(magnifier.parameters()).device
-    frame = torch.zeros(1, 3, *size, device=device)
+    timed = Timed(per_frame(magnifier, size), next(magnifier.parameters()).device)
+    seconds = Summary.of([timed.seconds() for _ in range(REPEATS)])
+    return Latency(1e3 * seconds.median, 1e3 * seconds.lower, 1e3 * seconds.upper, *size)
+
+
+@torch.inference_mode()
+def per_frame(magnifier: Magnifier, size: tuple[int, int]) -> Callable[[], None]:
+    """The work of one frame of video in the steady state, for a clock: it encodes one frame, manipulates and decodes.
+
+    Args:
+        magnifier: The network, on the device to work on.
+        size: (height, width) of the frames in pixels.
+    """
+    frame = torch.zeros(1, 3, *size, device=next(magnifier.parameters()).device)
     reference = magnifier.encode(frame).shape
 
-    def magnify() -> None:
+    def work() -> None:
         current = magnifier.encode(frame)
         magnifier.decode(current.texture, magnifier.manipulate(reference, current.shape, _ALPHA), size)
 
-    timed = Timed(magnify, device)
-    seconds = Summary.of([timed.seconds() for _ in range(REPEATS)])
-    return Latency(1e3 * seconds.median, 1e3 * seconds.lower, 1e3 * seconds.upper, *size)
+    return work

@@ -1,0 +1,1 @@
+"""Pages of the paper's tables: its numbers beside ours."""

@@ -1,0 +1,147 @@
+"""The command ``lightning-mm reproduce``: trains what a table of the paper needs and is not there yet."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_mm.configuration import build, check_data
+from lightning_mm.errors import InputError
+from lightning_mm.models import MagnifierConfig
+from lightning_mm.reproduction.running import diverged, train
+from lightning_mm.reproduction.spec import BUDGETS, Budget, Job, TableSpec, jobs, read_budget, read_table
+from lightning_mm.reproduction.speed import Speeds, frames_per_second
+from lightning_mm.runs import RESULTS_FILE, Results, require_writable
+from lightning_mm.search.launch import default_workers
+
+DEFAULT_BUDGET = BUDGETS / "smoke.yaml"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A table whose rows are trained, as far as they could be.
+
+    Attributes:
+        table: The table.
+        budget: The budget.
+        budget_name: Its name.
+        directory: Of all runs of the budget; what is written about the table goes there.
+        results: By name of the row, directory and results of each seed.
+        absent: By name of the row, why seeds are missing.
+        removed: By name of the row, what removals cut, in words.
+        speeds: Frames per second.
+        curves: Rows of each curve by its name, as of ``lightning_mm.evaluation``; empty without any.
+        command: The command that makes it.
+    """
+
+    table: TableSpec
+    budget: Budget
+    budget_name: str
+    directory: Path
+    results: dict[str, list[tuple[Path, Results]]]
+    absent: dict[str, list[str]]
+    removed: dict[str, str]
+    speeds: Speeds
+    curves: dict[str, list[dict[str, Any]]]
+    command: str
+
+
+def reproduce(
+    table: Path,
+    budget: Path = DEFAULT_BUDGET,
+    dir: Path | None = None,
+    settings: dict[str, Any] | None = None,
+    seeds: list[int] | None = None,
+    workers: int | None = None,
+) -> Reproduction:
+    """Train the rows of a table or figure of the paper on one budget, and put the outcome beside the paper's numbers.
+
+    The same command continues what was interrupted, and does nothing again that is done; tables that share rows share
+    their trainings.
+
+    Args:
+        table: The table, such as experiments/tables/2.yaml.
+        budget: The budget, such as experiments/budgets/cpu.yaml.
+        dir: Directory for runs and pages; runs/reproduce_BUDGET when left out.
+        settings: Dotted keys that prevail over the budget's, such as {data.photos: photos, model.lpips: squeeze}.
+        seeds: Seeds of every row instead of the budget's.
+        workers: How many rows train at a time, one process and device each; one per GPU when left out.
+    """
+    spec, money = read_table(table), read_budget(budget)
+    if seeds is not None:
+        try:
+            money = Budget(**{**vars(money), "seeds": seeds})
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    count = default_workers() if workers is None else workers
+    if count < 1:
+        raise InputError(f"workers = {workers}: must be >= 1")
+    directory = dir or Path("runs") / f"reproduce_{budget.stem}"
+    require_writable(directory, "dir", folder=True)
+    work = jobs(spec, money, directory, settings or {})
+    unusable = _unusable(spec, work)
+    train([job for job in work if job.row not in unusable], directory, count, _say)
+    results = _results(spec, work)
+    if not any(results.values()):
+        raise InputError(f"{table}: no row of it could be trained: {'; '.join(unusable.values())}")
+    networks = {name: MagnifierConfig(**found[0][1].arch) for name, found in results.items() if found}
+    _say(f"frames per second of {len(networks)} networks")
+    speeds = frames_per_second(networks, money.fps_size, directory / f"{spec.name}_fps.json")
+    curves = _curves(spec, money, results, directory) if spec.curves else {}
+    command = f"lightning-mm reproduce {table} --budget {budget}"
+    absent = _absent(spec, work, unusable, directory)
+    return Reproduction(
+        spec, money, budget.stem, directory, results, absent, _removed(spec, results), speeds, curves, command
+    )
+
+
+def _unusable(spec: TableSpec, work: Sequence[Job]) -> dict[str, str]:
+    """Build every row once, before anything is written; reasons of those that want a file that cannot be had here."""
+    found: dict[str, str] = {}
+    for name in spec.trained:
+        job = next(job for job in work if job.row == name)
+        try:
+            if job.kind == "removal":
+                from lightning_mm.removal.prune import check
+
+                check(job.arguments)
+            else:
+                check_data(build(job.arguments))
+        except InputError as error:
+            if not str(error).startswith("perceptual loss:"):
+                raise
+            found[name] = str(error)
+            _say(f"{name}: left out: {error}")
+    return found
+
+
+def _results(spec: TableSpec, work: Sequence[Job]) -> dict[str, list[tuple[Path, Results]]]:
+    found: dict[str, list[tuple[Path, Results]]] = {name: [] for name in spec.trained}
+    for job in work:
+        if (job.directory / RESULTS_FILE).exists():
+            found[job.row].append((job.directory, Results.read(job.directory)))
+    return found
+
+
+def _absent(spec: TableSpec, work: Sequence[Job], unusable: dict[str, str], directory: Path) -> dict[str, list[str]]:
+    gone = diverged(directory)
+    found: dict[str, list[str]] = {name: [unusable[name]] if name in unusable else [] for name in spec.trained}
+    for job in work:
+        if job.directory.name in gone:
+            found[job.row].append(f"seed {job.seed} diverged: {gone[job.directory.name]}")
+    return {name: reasons for name, reasons in found.items() if reasons}
+
+
+def _removed(spec: TableSpec, results: dict[str, list[tuple[Path, Results]]]) -> dict[str, str]:
+    return {}
+
+
+def _curves(
+    spec: TableSpec, budget: Budget, results: dict[str, list[tuple[Path, Results]]], directory: Path
+) -> dict[str, list[dict[str, Any]]]:
+    raise NotImplementedError
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,88 @@
+"""Frames per second of a table's networks, measured in turns so that they compare."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_mm.latency import per_frame
+from lightning_mm.models import Magnifier, MagnifierConfig
+from lightning_mm.models.precision import exact_float32
+from lightning_mm.recording import processor
+from lightning_mm.runs import fingerprint, write_text_atomically
+from lightning_mm.timing import Summary, Timed
+
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Frames per second of several networks.
+
+    Attributes:
+        rows: By name of the row: "fps" (median over repeats), "lower" and "upper" (quartiles).
+        height: Height of the frames in pixels.
+        width: Their width.
+        device: The GPU's name, or "cpu".
+        processor: The processor's name.
+        threads: Threads of the processor.
+        precision: "float32".
+        networks: Fingerprint of what was measured.
+    """
+
+    rows: dict[str, dict[str, float]]
+    height: int
+    width: int
+    device: str
+    processor: str
+    threads: int
+    precision: str
+    networks: str
+
+    @property
+    def conditions(self) -> str:
+        """In words, what all of them share."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        where = self.device if self.device != "cpu" else f"{self.processor}, {threads}"
+        return f"{self.width} x {self.height} px, batch 1, {self.precision}, eager, one encode per frame, {where}"
+
+
+def frames_per_second(
+    networks: Mapping[str, MagnifierConfig], size: tuple[int, int], path: Path, repeats: int = REPEATS
+) -> Speeds:
+    """Measure all networks in turns, or read what was measured before on the same device.
+
+    A frame takes one encoder pass, one manipulator and one decoder, as in a video whose reference is encoded once.
+    Weights do not matter and are random.
+
+    Args:
+        networks: Architectures by name of the row.
+        size: (height, width) of the frames.
+        path: File that keeps the result.
+        repeats: Turns.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    told: list[Any] = [{row: config.to_dict() for row, config in networks.items()}, size, name, torch.get_num_threads()]
+    key = fingerprint({"told": told})
+    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8")))["networks"] == key:
+        return Speeds(**known)
+    with torch.inference_mode(), exact_float32(device.type):
+        works = {
+            row: Timed(per_frame(Magnifier(config, initialise=False).eval().to(device), size), device)
+            for row, config in networks.items()
+        }
+        seconds: dict[str, list[float]] = {row: [] for row in works}
+        for _ in range(repeats):
+            for row, timed in works.items():
+                seconds[row].append(timed.seconds())
+    rows = {}
+    for row, found in seconds.items():
+        summary = Summary.of([1.0 / value for value in found])
+        rows[row] = {"fps": summary.median, "lower": summary.lower, "upper": summary.upper}
+    speeds = Speeds(rows, *size, name, processor(), torch.get_num_threads(), "float32", key)
+    write_text_atomically(path, json.dumps(asdict(speeds), indent=2) + "\n")
+    return speeds

@@ -1,0 +1,90 @@
+"""Several trainings at a time, with programs in their place that end in every way a training can."""
+
+import json
+import sys
+import time
+
+import pytest
+
+from lightning_mm.errors import InputError, Interrupted
+from lightning_mm.reproduction import running
+from lightning_mm.reproduction.spec import Job
+
+DONE = "import pathlib, sys; d = pathlib.Path(sys.argv[1]); d.mkdir(); (d / 'results.json').write_text('{}')"
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """Jobs that run Python code instead of trainings, and what was said of them."""
+    said = []
+    monkeypatch.setattr(
+        running, "command_line", lambda job: [sys.executable, "-c", job.arguments[0], str(job.directory)]
+    )
+
+    def make(*codes, workers=2):
+        jobs = [Job(f"row{n}", "training", 0, tmp_path / f"row{n}-seed0", [code]) for n, code in enumerate(codes)]
+        return said, jobs, lambda: running.train(jobs, tmp_path, workers, said.append)
+
+    return make
+
+
+def test_all_are_done_and_none_twice(work, tmp_path):
+    said, jobs, run = work(DONE, DONE, DONE)
+    run()
+    assert running.missing(jobs, tmp_path) == []
+    assert said == ["1/3 row0-seed0", "2/3 row1-seed0", "3/3 row2-seed0"]
+    run()
+    assert len(said) == 3
+
+
+def test_several_run_at_a_time(work, tmp_path):
+    meet = (
+        "import pathlib, sys, time; d = pathlib.Path(sys.argv[1]); d.mkdir(); other = d.parent / {!r}\n"
+        "while not other.exists(): time.sleep(0.01)\n"
+        "(d / 'results.json').write_text('')"
+    )
+    _, jobs, run = work(meet.format("row1-seed0"), meet.format("row0-seed0"))
+    run()
+    assert running.missing(jobs, tmp_path) == []
+
+
+def test_a_divergence_is_recorded_and_not_tried_again(work, tmp_path):
+    last = "lightning-mm: training diverged: the loss became nan at step 3"
+    diverge = f"import sys; print('step 3'); print({last!r}); sys.exit(1)"
+    said, jobs, run = work(diverge, DONE)
+    run()
+    assert running.diverged(tmp_path) == {"row0-seed0": "the loss became nan at step 3"}
+    assert "row0-seed0: diverged (the loss became nan at step 3)" in said
+    assert running.missing(jobs, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        (
+            "print('lightning-mm: error: data.size = 3: small'); sys.exit(2)",
+            InputError,
+            "row0-seed0: data.size = 3",
+        ),
+        ("print('disk full'); sys.exit(75)", Interrupted, "row0-seed0: disk full"),
+        ("raise KeyError('x')", RuntimeError, "row0-seed0 ended with exit code 1; the end of "),
+        ("import os; os.kill(os.getpid(), 9)", RuntimeError, "row0-seed0.log: it printed nothing"),
+    ],
+)
+def test_other_ends_stop_everything_and_say_why(work, tmp_path, code, kind, message):
+    wait = "import pathlib, sys, time; pathlib.Path(sys.argv[1] + '.started').touch(); time.sleep(60)"
+    _, _, run = work(f"import sys; {code}", wait)
+    start = time.monotonic()
+    with pytest.raises(kind) as caught:
+        run()
+    assert message in str(caught.value)
+    assert time.monotonic() - start < 50  # the one that waits was ended
+    assert not (tmp_path / running.DIVERGED_FILE).exists()
+
+
+def test_what_is_recorded_is_plain_json(work, tmp_path):
+    (tmp_path / running.DIVERGED_FILE).write_text(json.dumps({"row0-seed0": "earlier"}))
+    said, jobs, run = work(DONE)
+    run()
+    assert said == []
+    assert running.missing(jobs, tmp_path) == []
