@@ -1,1 +1,1 @@
-"""Super-resolution by MDSR (Lim et al., 2017): a network that magnifies no motion, for the removal tool (Appendix A.1)."""
+"""Super-resolution by MDSR (Lim et al., 2017): the removal tool on a network for another task (Appendix A.1)."""

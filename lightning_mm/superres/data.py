@@ -20,7 +20,6 @@ from lightning_mm.data.bank import TextureBank, build_bank
 from lightning_mm.data.random import sample_key
 from lightning_mm.data.rendering import reflect
 from lightning_mm.data.sampling import EpochSampler
-from lightning_mm.errors import InputError
 from lightning_mm.runs import fingerprint
 from lightning_mm.superres.mdsr import SCALES
 
@@ -209,7 +208,9 @@ def render(plan: dict[str, Any], bank: TextureBank) -> ScalePairs:
     vertical, horizontal, transposed = plan["turn"].unbind(1)
     rows, columns = (
         reflect(corner[:, None] + torch.where(mirrored[:, None], reach.flip(0), reach), side)
-        for corner, mirrored, side in zip(plan["corner"].unbind(1), (vertical, horizontal), (height, width), strict=True)
+        for corner, mirrored, side in zip(
+            plan["corner"].unbind(1), (vertical, horizontal), (height, width), strict=True
+        )
     )
     index = (offset + rows * width)[:, :, None] + columns[:, None, :]
     texels = bank.texels.index_select(0, index.view(-1)).view(*index.shape, 4)[..., :3].permute(0, 3, 1, 2).float()
@@ -240,15 +241,3 @@ def upscale(low: Tensor, scale: int) -> Tensor:
 def _resize(image: Tensor, height: int, width: int) -> Tensor:
     # Enlarging is the same with antialiasing, but for the kernel: torch takes a = -0.75 without, -0.5 with it.
     return F.interpolate(image, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
-
-
-def check_folders(config: ScaleDataConfig) -> None:
-    """Find before long work that a folder of photos is missing.
-
-    Raises:
-        InputError: It is.
-    """
-    for name in ("photos", "val_photos"):
-        folder = getattr(config, name)
-        if folder is not None and not folder.is_dir():
-            raise InputError(f"data.{name} = {folder}: no such folder")

@@ -61,7 +61,7 @@ class MDSR(nn.Module):
         config: Size.
     """
 
-    def __init__(self, config: MDSRConfig = MDSRConfig()) -> None:  # noqa: B008  (frozen)
+    def __init__(self, config: MDSRConfig = MDSRConfig()) -> None:
         super().__init__()
         self.config = config
         width = config.channels

@@ -7,14 +7,10 @@ from PIL import Image
 from skimage.data import astronaut
 
 from lightning_mm.data.bank import TextureBank
-from lightning_mm.errors import InputError
-from lightning_mm.superres import data as module
 from lightning_mm.superres.data import ScaleDataConfig, ScaleDataModule, downscale, render, upscale
 from lightning_mm.superres.mdsr import SCALES
 
-TINY = ScaleDataConfig(
-    patch=4, batch_size=2, epoch_steps=5, textures=2, texture_size=64, val_images=3, val_size=24
-)
+TINY = ScaleDataConfig(patch=4, batch_size=2, epoch_steps=5, textures=2, texture_size=64, val_images=3, val_size=24)
 
 
 def resized(image, side):
@@ -118,7 +114,7 @@ def batches(data):
 
 
 def test_training_pairs_are_a_function_of_the_seed_and_their_number():
-    first, again, other = ([ready(seed=seed).training_plan(7) for seed in (0, 0, 1)])
+    first, again, other = [ready(seed=seed).training_plan(7) for seed in (0, 0, 1)]
     assert first["scale"] == again["scale"]
     assert all(torch.equal(first[k], again[k]) for k in ("texture", "corner", "turn"))
     assert not all(torch.equal(first[k], other[k]) for k in ("texture", "corner", "turn"))
@@ -182,9 +178,3 @@ def test_photos_are_shown_where_a_folder_is_given(tmp_path, photo):
 def test_values_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=rf"ScaleDataConfig\.{name} = {value}: must be"):
         ScaleDataConfig(**{name: value})
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    config = ScaleDataConfig(val_photos=tmp_path / "none")
-    with pytest.raises(InputError, match=r"data\.val_photos = .*none: no such folder"):
-        module.check_folders(config)

@@ -59,7 +59,8 @@ def test_a_block_has_no_activation_behind_the_sum():
 
 def test_two_blocks_reach_as_far_as_two_5x5_pairs():
     """An encoder branch of two blocks sees 8 pixels to each side, and the head one more."""
-    network = MDSR(MDSRConfig(2, 2, 0)).double()
+    torch.manual_seed(0)
+    network = MDSR(MDSRConfig(8, 2, 0)).double()
     x = torch.zeros(1, 3, 41, 41, dtype=torch.float64, requires_grad=True)
     network.encoder["x2"](network.head(x))[0, :, 20, 20].sum().backward()
     reached = x.grad[0].abs().sum(0).nonzero()
