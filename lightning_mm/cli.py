@@ -147,6 +147,13 @@ def nas(args: list[str]) -> None:
     _subcommand("nas", NAS, args)
 
 
+def superres(args: list[str]) -> None:
+    """Try the removal of blocks on a super-resolution network, as the paper's Table A1."""
+    from lightning_mm.superres.command import superres
+
+    print(_call(superres, "superres", args))
+
+
 def benchmark(args: list[str]) -> None:
     """Measure speed, such as that of training and its parts."""
     from lightning_mm.benchmarking.command import benchmark
@@ -245,6 +252,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "report": report,
     "threshold": threshold,
     "publish": publish,
+    "superres": superres,
     "benchmark": benchmark,
 }
 
