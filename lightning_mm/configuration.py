@@ -37,7 +37,7 @@ class TrainingCLI(LightningCLI):
     def __init__(
         self, args: ArgsType, command: str, callbacks: Sequence[Callback] = (), task: type[PairTask] = MagnifyTask
     ) -> None:
-        self.command, self.more_callbacks = command, callbacks
+        self.measures, self.more_callbacks = command in ("validate", "test"), callbacks
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with warnings.catch_warnings():
@@ -68,7 +68,7 @@ class TrainingCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of ``RunOptions``, and the weights where some are measured."""
         parser.add_class_arguments(RunOptions, "run")
-        if self.command != "fit":
+        if self.measures:
             about = f"The weights to measure: {ACCEPTED}."
             parser.add_argument("--weights", type=str, default=DEFAULT_WEIGHTS, help=about)
 
@@ -77,7 +77,7 @@ class TrainingCLI(LightningCLI):
         if self.config.data.seed is None:
             seed = self.config.seed_everything
             self.config.data.seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
-        if self.command != "fit":
+        if self.measures:
             arch, self.weights = read_magnifier(self.config.weights)
             for name in arch.to_dict():
                 self.config.model.arch[name] = getattr(arch, name)
@@ -85,7 +85,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Build the Trainer with this project's callbacks, loggers and checkpoint writer."""
         self.options: RunOptions = self.config_init["run"]
-        if self.command != "fit":
+        if self.measures:
             # One device, whatever the run that wrote the configuration had.
             kwargs |= {"devices": 1, "num_nodes": 1, "strategy": "auto"}
             return super().instantiate_trainer(logger=False, enable_checkpointing=False, **kwargs)
@@ -125,25 +125,30 @@ class TrainingCLI(LightningCLI):
         return yaml.safe_load(self.parser.dump(self.config, skip_none=False))
 
 
+_CLI = TypeVar("_CLI", bound=TrainingCLI)
+
+
 def build(
     args: list[str],
     command: str = "fit",
     callbacks: Sequence[Callback] = (),
     task: type[PairTask] = MagnifyTask,
-) -> TrainingCLI:
+    cli: type[_CLI] = TrainingCLI,
+) -> _CLI:
     """Parse a configuration and build trainer, task and data.
 
     Args:
         args: Command-line arguments.
-        command: "fit", "validate" or "test".
+        command: The command, "fit" or another that trains, or "validate" or "test", which measure weights.
         callbacks: Callbacks of the Trainer beside those of the configuration.
         task: What is trained; "validate" and "test" are for magnifiers.
+        cli: What parses, for commands with options of their own.
 
     Raises:
         InputError: A key, value or file is wrong; the message is the parser's, on one line.
     """
     try:
-        return TrainingCLI(args, command, callbacks, task)
+        return cli(args, command, callbacks, task)
     except InputError:
         raise
     except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:

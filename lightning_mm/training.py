@@ -51,17 +51,8 @@ def fit(
     """
     cli = build(args, callbacks=callbacks)
     run_dir, trainer = cli.options.dir, cli.trainer
-    config = cli.plain_config()
-    # What is missing or too small is found before anything is written or another process started.
-    cli.datamodule.setup("fit")
-    cli.datamodule.epoch_sampler(0, processes(trainer))
-    checkpoint = run_dir / LAST
-    if not checkpoint.exists() and cli.options.weights is not None:
-        _start_from(cli, cli.options.weights)
-    resume = checkpoint if checkpoint.exists() else None
-    if resume is not None:
-        _require_as_many_devices(trainer, resume)
-    claim(run_dir, config)
+    checkpoint, config = run_dir / LAST, cli.plain_config()
+    resume = prepare(cli)
     if (run_dir / RESULTS_FILE).exists() and (done := Results.read(run_dir)).config == config:
         return done
     if resume is not None and read_magnifier(resume)[0] != cli.model.arch:
@@ -81,7 +72,34 @@ def fit(
     return results
 
 
-def _start_from(cli: TrainingCLI, source: str) -> None:
+def prepare(cli: TrainingCLI) -> Path | None:
+    """Check data and weights, load the weights that a new training of a magnifier starts from, and take its directory.
+
+    Returns:
+        The checkpoint to continue from; ``None`` for a new training.
+
+    Raises:
+        InputError: Data or weights are missing or do not fit, or the directory belongs to another configuration.
+    """
+    # What is missing or too small is found before anything is written or another process started.
+    cli.datamodule.setup("fit")
+    cli.datamodule.epoch_sampler(0, processes(cli.trainer))
+    checkpoint = cli.options.dir / LAST
+    if not checkpoint.exists() and cli.options.weights is not None:
+        start_from(cli, cli.options.weights)
+    resume = checkpoint if checkpoint.exists() else None
+    if resume is not None:
+        _require_as_many_devices(cli.trainer, resume)
+    claim(cli.options.dir, cli.plain_config())
+    return resume
+
+
+def start_from(cli: TrainingCLI, source: str) -> None:
+    """Load weights into the magnifier of a training.
+
+    Raises:
+        InputError: They are missing, damaged, or of another architecture.
+    """
     arch, state = read_magnifier(source)
     for name, value in cli.model.arch.to_dict().items():
         if (found := arch.to_dict()[name]) != value:

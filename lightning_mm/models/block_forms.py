@@ -1,4 +1,4 @@
-"""Residual blocks in a configuration: what each is, and names: "decoder" for a whole part, "decoder.3" for one of it."""
+"""Residual blocks in a configuration: what each is, and names: "decoder" for all of a part, "decoder.3" for one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args

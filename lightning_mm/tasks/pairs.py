@@ -100,20 +100,26 @@ class PairTask(L.LightningModule):
         self.log_dict({f"train/{name}": value for name, value in values.items() if name != "loss"})
         return values["loss"].detach()
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is optimised, in groups; one with a rate "lr" of its own keeps it throughout, without the schedule."""
+        return [{"params": [p for p in self.network.parameters() if p.requires_grad]}]
+
     def configure_optimizers(self) -> Any:
         """Adam with the schedule of ``OptimizerConfig``, stepped every training step."""
         optim = self.optim
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        groups = self.parameter_groups()
+        has_own_rate = ["lr" in group for group in groups]  # Adam gives all of them one
         # Under float16 a fused optimiser unscales gradients itself, which must come before clipping.
         fused = self.trainer.precision != "16-mixed"
-        optimizer = torch.optim.Adam(parameters, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=fused)
+        optimizer = torch.optim.Adam(groups, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=fused)
 
         def factor(step: int) -> float:
             # Asking for the number of steps makes the Trainer start the loader. At step 0, which does not depend on the
             # number, a resumed run does not know its epoch yet, and workers would fetch the first epoch's samples.
             return self.optim.factor(step, int(self.trainer.estimated_stepping_batches) if step > 0 else 1)
 
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        factors = [(lambda step: 1.0) if own else factor for own in has_own_rate]
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factors)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
