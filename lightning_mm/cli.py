@@ -75,6 +75,23 @@ def fit(args: list[str]) -> None:
     say(f"wrote {where / 'results.json'}, {where / 'samples.png'}, {where / 'checkpoints'}")
 
 
+def prune(args: list[str]) -> None:
+    """Learn which components of a trained magnifier can go, cut them, fine-tune."""
+    from lightning_mm.removal.prune import prune
+    from lightning_mm.removal.record import Removal
+
+    results = prune(args)
+    where = Path(results.config["run"]["dir"])
+    removal = Removal.read(where)
+    print(f"{removal.description} (mark: {removal.mark})")
+    for name, unit in (("params", 1e3), ("paper_flops", 1e9)):
+        before, after = (cost[name] / unit for cost in (removal.before, removal.after))
+        print(f"{name} {before:.3f} to {after:.3f} {'K' if unit == 1e3 else 'G'}")
+    ssim, steps = results.metrics["ssim"], results.budget["steps"]
+    print(f"SSIM {ssim:.4f} after {removal.steps} steps with switches and {steps} of fine-tuning")
+    print(f"wrote {where / 'results.json'}, {where / 'removal.json'}, {where / 'removal.html'}")
+
+
 def validate(args: list[str]) -> None:
     """Measure weights on the validation pairs."""
     _evaluate(args, "validate")
@@ -239,6 +256,7 @@ THRESHOLD: dict[str, Callable[[list[str]], None]] = {"fit": _threshold_fit, "anc
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "fit": fit,
+    "prune": prune,
     "validate": validate,
     "test": test,
     "magnify": magnify,

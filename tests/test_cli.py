@@ -94,6 +94,7 @@ def test_an_unknown_command_is_refused_with_a_list(name, here, capsys):
 
 HELP = {
     "fit": ["--model.arch.decoder_depth", "d_D, number of residual blocks", "--data.epoch_samples", "--run.ema_decay"],
+    "prune": ["--model.removal.part", "lambda_rm", "--finetune_epochs", "Epochs of training behind the cut", "--run.dir"],
     "validate": ["--weights", "The weights to measure: proposed, baseline, tiny, or the path"],
     "test": ["--weights", "--data.val_pairs"],
     "magnify": ["Magnify the small motions in a clip", "Total motion factor", "--alpha"],
