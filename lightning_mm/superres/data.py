@@ -5,7 +5,7 @@ nothing. Images hold whole 8-bit values, as those of files do, low-resolution on
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,10 +77,6 @@ class ScaleDataConfig:
                 raise ValueError(f"ScaleDataConfig.{name} = {getattr(self, name)}: must be >= {low}")
         if self.val_size % 12:
             raise ValueError(f"ScaleDataConfig.val_size = {self.val_size}: must be a multiple of 12, for each scale")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain JSON data."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
 
 
 class ScaleDataModule(L.LightningDataModule):

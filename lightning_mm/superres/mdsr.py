@@ -1,6 +1,6 @@
 """MDSR, the multi-scale network of Lim et al. (2017), as Appendix A.1 describes it: plain torch."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -26,10 +26,6 @@ class MDSRConfig:
         for name, low in {"channels": 1, "encoder_blocks": 0, "decoder_blocks": 0}.items():
             if getattr(self, name) < low:
                 raise ValueError(f"MDSRConfig.{name} = {getattr(self, name)}: must be >= {low}")
-
-    def to_dict(self) -> dict[str, int]:
-        """The fields as plain data."""
-        return asdict(self)
 
 
 class ResidualBlock(nn.Module):

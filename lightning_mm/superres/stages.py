@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning_mm.callbacks import AtomicCheckpointIO
 from lightning_mm.configuration import without_hints
 from lightning_mm.distributed import Interruptible
-from lightning_mm.errors import InputError, TrainingDivergedError
+from lightning_mm.errors import InputError, TrainingDivergedError, first_line
 from lightning_mm.models.block_forms import Part
 from lightning_mm.models.switches import cut, insert_switches
 from lightning_mm.recording import LAST
@@ -78,7 +78,10 @@ class Stages:
             logging.getLogger(name).setLevel(logging.WARNING)
         path, now = directory / SETTINGS_FILE, spec.to_dict()
         if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
+            try:
+                before = dict(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError) as error:
+                raise InputError(f"{path}: not the settings of a table ({first_line(error)})") from None
             for key in sorted(before.keys() | now.keys()):
                 if before.get(key) != now.get(key) and key != "description":
                     differs = f"{key} = {before.get(key)}, not {now.get(key)}"

@@ -185,6 +185,12 @@ def test_a_directory_of_another_table_is_refused(finished, spec_file, capsys):
     assert "holds a table with data.patch = 4, not 8; choose another directory" in refused(args, finished, capsys)
 
 
+def test_a_directory_whose_settings_are_broken_is_refused(spec_file, tmp_path, capsys):
+    (tmp_path / "settings.json").write_text("{")
+    line = refused([str(spec_file), "--dir", str(tmp_path)], tmp_path, capsys)
+    assert "settings.json: not the settings of a table" in line
+
+
 @pytest.mark.parametrize("name", ["smoke", "cpu", "full"])
 def test_the_files_that_ship_can_be_read(name, request):
     spec = read_spec(request.config.rootpath / f"experiments/superres/{name}.yaml", {})
