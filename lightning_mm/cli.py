@@ -172,10 +172,8 @@ def superres(args: list[str]) -> None:
 
 
 def benchmark(args: list[str]) -> None:
-    """Measure speed, such as that of training and its parts."""
-    from lightning_mm.benchmarking.command import benchmark
-
-    benchmark(args)
+    """Measure speed: frames per second at several resolutions, a training and its parts."""
+    _subcommand("benchmark", BENCHMARKS, args)
 
 
 def report(args: list[str]) -> None:
@@ -195,6 +193,20 @@ def publish(args: list[str]) -> None:
     from lightning_mm.tracking.publish import publish
 
     _call(publish, "publish", args)
+
+
+def _benchmark_train(args: list[str]) -> None:
+    """Training: the whole step, each of its parts, the renderer, and a loader of PNG files beside it."""
+    from lightning_mm.benchmarking.command import train
+
+    train(args)
+
+
+def _benchmark_frames(args: list[str]) -> None:
+    """Frames per second at several resolutions, networks in turns, and the largest one in real time."""
+    from lightning_mm.benchmarking.command import frames
+
+    _call(frames, "benchmark frames", args)
 
 
 def _threshold_fit(args: list[str]) -> None:
@@ -251,6 +263,8 @@ NAS: dict[str, Callable[[list[str]], None]] = {
     "replay": _nas_replay,
     "stability": _nas_stability,
 }
+
+BENCHMARKS: dict[str, Callable[[list[str]], None]] = {"train": _benchmark_train, "frames": _benchmark_frames}
 
 THRESHOLD: dict[str, Callable[[list[str]], None]] = {"fit": _threshold_fit, "anchor": _threshold_anchor}
 

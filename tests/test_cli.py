@@ -109,7 +109,7 @@ HELP = {
     "evaluate": ["Judge weights by fixed protocols", '"subpixel": SSIM over motions', "--photos"],
     "release": ["Train the weights that ship", "--val_photos", "Write the weights even where they became worse"],
     "superres": ["Reproduce Table A1", "experiments/superres/smoke.yaml", "Dotted keys to change"],
-    "benchmark": ["Measure speed", "train", "the renderer, and a loader of PNG files"],
+    "benchmark": ["benchmark WHAT", "train", "the renderer, and a loader of PNG files", "frames", "in real time"],
 }
 
 

@@ -1,39 +1,15 @@
-"""The ``benchmark`` command: its first argument says what is measured."""
+"""The commands ``benchmark train`` and ``benchmark frames``."""
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from lightning_mm.benchmarking.frames import Precision
 from lightning_mm.errors import InputError, one_line
 from lightning_mm.runs import require_writable, write_text_atomically
 
 REPEATS = 5
-
-
-def benchmark(args: list[str]) -> None:
-    """Measure the speed of something.
-
-    Args:
-        args: Command-line arguments: what to measure, then its options.
-
-    Raises:
-        InputError: The arguments are wrong.
-    """
-    if args and args[0] in ("-h", "--help"):
-        print(
-            "usage: lightning-mm benchmark WHAT [OPTIONS]\n\nMeasure speed. WHAT, whose --help explains it, is one of\n"
-        )
-        for name, command in BENCHMARKS.items():
-            print(f"  {name:10s} {(command.__doc__ or '').splitlines()[0]}")
-        return
-    accepted = f"must be one of: {', '.join(BENCHMARKS)}"
-    if not args:
-        raise InputError(f"benchmark: not said what to measure; {accepted}")
-    if args[0] not in BENCHMARKS:
-        raise InputError(f"benchmark '{args[0]}': {accepted}")
-    BENCHMARKS[args[0]](args[1:])
 
 
 def train(args: list[str]) -> None:
@@ -72,14 +48,81 @@ def train(args: list[str]) -> None:
     speed = measure_training(of_fit, options.repeats, _say)
     print_speed(speed)
     if options.json is not None:
-        try:
-            write_text_atomically(options.json, json.dumps(speed.to_dict(), indent=2, allow_nan=False) + "\n")
-        except OSError as error:
-            raise InputError(f"--json {options.json}: cannot be written ({error.strerror})") from None
-        print(f"wrote {options.json}")
+        _write(options.json, "json", json.dumps(speed.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
-BENCHMARKS: dict[str, Callable[[list[str]], None]] = {"train": train}
+def frames(
+    weights: list[str] | None = None,
+    resolutions: list[str] | None = None,
+    seconds: float = 20.0,
+    precision: Precision = "float32",
+    channels_last: bool = True,
+    compile: bool = False,
+    threads: int | None = None,
+    device: str = "auto",
+    json: Path | None = None,
+    csv: Path | None = None,
+    markdown: Path | None = None,
+) -> None:
+    """Measure frames per second at several resolutions, networks in turns, and the largest one in real time.
+
+    Batch 1, in the steady state of a video (one encoder pass per frame) and with two encoder passes; reading,
+    converting and writing frames are not part of it. A network that is too slow for a resolution is left out there and
+    at larger ones, with the reason.
+
+    Args:
+        weights: Names of weights that ship, weights files or checkpoints; proposed and baseline when left out. Ratios
+            are to the baseline, or to the last where it is not among them.
+        resolutions: Some of 240p, 360p, 480p, 540p, 720p, 1080p, 1440p and 2160p (16:9), or WIDTHxHEIGHT; all these
+            when left out.
+        seconds: Time for each network, number of encodes and resolution, warm-up not counted. What does not do three
+            frames in it is left out.
+        precision: Of the decoder; encoder and manipulator always compute in exact float32, where half precision and
+            TF32 would lose small motion.
+        channels_last: Memory format of weights and frames, as magnify uses it.
+        compile: Compile the networks with torch.compile, anew for each resolution.
+        threads: Threads of the processor; torch's own choice when left out.
+        device: Where to compute: auto (a CUDA device if there is one, else cpu), cpu, cuda, cuda:1 and so on.
+        json: File to write everything to, each round included.
+        csv: File for one line per network, number of encodes and resolution.
+        markdown: File for the tables.
+
+    Raises:
+        InputError: An argument is wrong, weights cannot be loaded, or a file cannot be written.
+    """
+    from lightning_mm.benchmarking.frames import measure_frames
+    from lightning_mm.benchmarking.frames_writing import csv_text, json_text, markdown_text, print_frames
+    from lightning_mm.benchmarking.resolutions import STANDARD, parse_resolutions
+    from lightning_mm.video.magnify import pick_device
+
+    weights = ["proposed", "baseline"] if weights is None else weights
+    if not weights or len(set(weights)) < len(weights):
+        raise InputError(f"weights = {weights}: must be one or more names or paths of weights, each once")
+    sizes = list(STANDARD) if resolutions is None else parse_resolutions(resolutions)
+    if not seconds > 0.0:
+        raise InputError(f"seconds = {seconds:g}: must be a number > 0")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads = {threads}: must be >= 1")
+    place = pick_device(device)
+    if precision == "tf32" and place.type != "cuda":
+        raise InputError("precision = tf32: needs a CUDA device, must be float32, bf16 or fp16 here")
+    files = {"json": (json, json_text), "csv": (csv, csv_text), "markdown": (markdown, markdown_text)}
+    for name, (path, _) in files.items():
+        if path is not None:
+            require_writable(path, f"--{name}")
+    found = measure_frames(weights, sizes, place, seconds, precision, channels_last, compile, threads, _say)
+    print_frames(found)
+    for name, (path, text) in files.items():
+        if path is not None:
+            _write(path, name, text(found))
+
+
+def _write(path: Path, option: str, text: str) -> None:
+    try:
+        write_text_atomically(path, text)
+    except OSError as error:
+        raise InputError(f"--{option} {path}: cannot be written ({error.strerror})") from None
+    print(f"wrote {path}")
 
 
 def _say(doing: str) -> None:
