@@ -11,6 +11,8 @@ DEVICES    ?=
 WORKERS    ?=
 STORAGE    ?= sqlite:///$(DIR)/study.db
 PRESET     ?= smoke
+TABLE      ?= 2
+BUDGET     ?= smoke
 PHOTOS     ?=
 VAL_PHOTOS ?=
 ARGS       ?=
@@ -23,7 +25,7 @@ DDP   := $(if $(DEVICES),--trainer.devices $(DEVICES) --trainer.strategy ddp)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup sweep nas test chaos lint format types train weights magnify report dashboard clean
+.PHONY: help setup sweep nas reproduce test chaos lint format types train weights magnify report dashboard clean
 
 help: ## List the targets and their variables
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -42,6 +44,9 @@ sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.y
 
 nas: $(STAMP) ## Reproduce the paper's NAS appendix (PRESET=smoke|cpu|paper ARGS=)
 	$(BIN)/lightning-mm nas appendix sweeps/presets/$(PRESET).yaml $(ARGS)
+
+reproduce: $(STAMP) ## Train a table or figure of the paper, its numbers beside ours (TABLE=1|2|3|A1|A7|F|fig4|figA4|fig5 BUDGET=smoke|cpu|full WORKERS= ARGS=)
+	$(BIN)/lightning-mm $(if $(filter A1,$(TABLE)),superres experiments/superres/$(BUDGET).yaml,reproduce experiments/tables/$(TABLE).yaml --budget experiments/budgets/$(BUDGET).yaml $(if $(WORKERS),--workers $(WORKERS))) $(ARGS)
 
 test: $(STAMP) ## Run the tests, in a process per core (ARGS='-n 0' for one process)
 	$(BIN)/python -m pytest -n auto $(ARGS)

@@ -9,7 +9,9 @@ from typing import Any
 from lightning_mm.configuration import build, check_data
 from lightning_mm.errors import InputError
 from lightning_mm.models import MagnifierConfig
-from lightning_mm.reproduction.running import diverged, train
+from lightning_mm.recording import LAST
+from lightning_mm.reproduction.ledger import Ledger
+from lightning_mm.reproduction.running import train
 from lightning_mm.reproduction.spec import BUDGETS, Budget, Job, TableSpec, jobs, read_budget, read_table
 from lightning_mm.reproduction.speed import Speeds, frames_per_second
 from lightning_mm.runs import RESULTS_FILE, Results, require_writable
@@ -80,8 +82,10 @@ def reproduce(
     directory = dir or Path("runs") / f"reproduce_{budget.stem}"
     require_writable(directory, "dir", folder=True)
     work = jobs(spec, money, directory, settings or {})
-    unusable = _unusable(spec, work)
-    train([job for job in work if job.row not in unusable], directory, count, _say)
+    ledger = Ledger(directory)
+    ledger.require_same(work)
+    unusable = _unusable(spec, ledger.missing(work))
+    train([job for job in work if job.row not in unusable], ledger, count, _say)
     results = _results(spec, work)
     if not any(results.values()):
         raise InputError(f"{table}: no row of it could be trained: {'; '.join(unusable.values())}")
@@ -90,17 +94,18 @@ def reproduce(
     speeds = frames_per_second(networks, money.fps_size, directory / f"{spec.name}_fps.json")
     curves = _curves(spec, money, results, directory) if spec.curves else {}
     command = f"lightning-mm reproduce {table} --budget {budget}"
-    absent = _absent(spec, work, unusable, directory)
+    absent = _absent(spec, work, unusable, ledger)
     return Reproduction(
         spec, money, budget.stem, directory, results, absent, _removed(spec, results), speeds, curves, command
     )
 
 
-def _unusable(spec: TableSpec, work: Sequence[Job]) -> dict[str, str]:
-    """Build every row once, before anything is written; reasons of those that want a file that cannot be had here."""
+def _unusable(spec: TableSpec, missing: Sequence[Job]) -> dict[str, str]:
+    """Build every row to train, before anything is written; reasons of those that want a file that cannot be had."""
     found: dict[str, str] = {}
-    for name in spec.trained:
-        job = next(job for job in work if job.row == name)
+    first = {job.row: job for job in reversed(missing)}
+    for name in spec.trained.keys() & first.keys():
+        job = first[name]
         try:
             if job.kind == "removal":
                 from lightning_mm.removal.prune import check
@@ -124,8 +129,8 @@ def _results(spec: TableSpec, work: Sequence[Job]) -> dict[str, list[tuple[Path,
     return found
 
 
-def _absent(spec: TableSpec, work: Sequence[Job], unusable: dict[str, str], directory: Path) -> dict[str, list[str]]:
-    gone = diverged(directory)
+def _absent(spec: TableSpec, work: Sequence[Job], unusable: dict[str, str], ledger: Ledger) -> dict[str, list[str]]:
+    gone = ledger.diverged()
     found: dict[str, list[str]] = {name: [unusable[name]] if name in unusable else [] for name in spec.trained}
     for job in work:
         if job.directory.name in gone:
@@ -134,13 +139,35 @@ def _absent(spec: TableSpec, work: Sequence[Job], unusable: dict[str, str], dire
 
 
 def _removed(spec: TableSpec, results: dict[str, list[tuple[Path, Results]]]) -> dict[str, str]:
-    return {}
+    """What each removal cut, a count for each seed."""
+    found = {}
+    for name, row in spec.trained.items():
+        if row.kind == "removal" and results[name]:
+            from lightning_mm.removal.record import Removal
+
+            components = [Removal.read(path).components for path, _ in results[name]]
+            counts = [f"{sum(one['removed'] for one in seed)} of {len(seed)}" for seed in components]
+            found[name] = "; ".join(dict.fromkeys(counts))
+    return found
 
 
 def _curves(
     spec: TableSpec, budget: Budget, results: dict[str, list[tuple[Path, Results]]], directory: Path
 ) -> dict[str, list[dict[str, Any]]]:
-    raise NotImplementedError
+    """The protocols' rows by name of the curve; a method is a row's name, or one that needs no training."""
+    from lightning_mm.evaluation.command import run_protocols
+    from lightning_mm.evaluation.protocol import Options
+
+    names = {str(found[0][0] / LAST): name for name, found in results.items() if found}
+    options = Options(samples=budget.curve_samples, size=budget.curve_size)
+    out = directory / f"{spec.name}_curves"
+    judged = run_protocols(list(names), [*spec.curves], options, out=out, say=_say)
+    tables = [one["tables"] for one in judged["protocols"].values()]
+    return {
+        curve: [{**row, "method": names.get(row["method"], row["method"])} for row in rows]
+        for table in tables
+        for curve, rows in table.items()
+    }
 
 
 def _say(line: str) -> None:

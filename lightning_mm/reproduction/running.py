@@ -1,6 +1,5 @@
 """Training what a table needs: one run after the other in this process, or several workers with a device each."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,28 +14,15 @@ from lightning_mm.errors import (
     Interrupted,
     TrainingDivergedError,
 )
+from lightning_mm.reproduction.ledger import Ledger
 from lightning_mm.reproduction.spec import Job, Kind
-from lightning_mm.runs import RESULTS_FILE, write_text_atomically
 from lightning_mm.search.launch import stop, worker_environment
 from lightning_mm.search.signals import stop_wished
 
-DIVERGED_FILE = "diverged.json"
 COMMANDS: dict[Kind, str] = {"training": "fit", "removal": "prune"}
 _POLL_S = 0.5
 
 Say = Callable[[str], None]
-
-
-def diverged(directory: Path) -> dict[str, str]:
-    """Reason for each run of a directory whose training diverged, by the name of its folder."""
-    path = directory / DIVERGED_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def missing(jobs: Sequence[Job], directory: Path) -> list[Job]:
-    """The jobs that have neither a result nor diverged."""
-    gone = diverged(directory)
-    return [job for job in jobs if not (job.directory / RESULTS_FILE).exists() and job.directory.name not in gone]
 
 
 def command_line(job: Job) -> list[str]:
@@ -44,12 +30,12 @@ def command_line(job: Job) -> list[str]:
     return [sys.executable, "-m", "lightning_mm", COMMANDS[job.kind], *job.arguments]
 
 
-def train(jobs: Sequence[Job], directory: Path, workers: int, say: Say) -> None:
+def train(jobs: Sequence[Job], ledger: Ledger, workers: int, say: Say) -> None:
     """Do what is missing of some jobs.
 
     Args:
         jobs: In the order to do them.
-        directory: Of all runs; divergences are recorded there.
+        ledger: Of the directory of all runs; starts and divergences are recorded there.
         workers: How many train at a time, one process and device each; with 1, in this process.
         say: Prints a line.
 
@@ -58,16 +44,17 @@ def train(jobs: Sequence[Job], directory: Path, workers: int, say: Say) -> None:
         Interrupted: Stopped; what was trained goes on from its last checkpoint.
         RuntimeError: A worker ended by a fault of the program; what it printed stays in RUN.log.
     """
-    left = missing(jobs, directory)
+    left = ledger.missing(jobs)
     if workers > 1 and len(left) > 1:
-        _Pool(left, directory, workers, say).run()
+        _Pool(left, ledger, workers, say).run()
         return
     for number, job in enumerate(left, start=1):
         say(f"{number}/{len(left)} {job.directory.name}")
+        ledger.note(job)
         try:
             _in_this_process(job)
         except TrainingDivergedError as error:
-            _note_divergence(directory, job, str(error), say)
+            _note_divergence(ledger, job, str(error), say)
 
 
 def _in_this_process(job: Job) -> None:
@@ -81,9 +68,8 @@ def _in_this_process(job: Job) -> None:
         fit(job.arguments)
 
 
-def _note_divergence(directory: Path, job: Job, reason: str, say: Say) -> None:
-    known = {**diverged(directory), job.directory.name: reason}
-    write_text_atomically(directory / DIVERGED_FILE, json.dumps(known, indent=2) + "\n")
+def _note_divergence(ledger: Ledger, job: Job, reason: str, say: Say) -> None:
+    ledger.note(job, diverged=reason)
     say(f"{job.directory.name}: diverged ({reason})")
 
 
@@ -102,7 +88,7 @@ class _Running:
 @dataclass
 class _Pool:
     jobs: list[Job]
-    directory: Path
+    ledger: Ledger
     workers: int
     say: Say
 
@@ -127,7 +113,8 @@ class _Pool:
             stop(one.process for one in running.values())
 
     def _start(self, slot: int, job: Job) -> _Running:
-        log = self.directory / f"{job.directory.name}.log"
+        self.ledger.note(job)
+        log = job.directory.with_name(f"{job.directory.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w", encoding="utf-8") as output:
             # Of its own session: Ctrl-C reaches this process alone, which passes it on once.
@@ -147,7 +134,7 @@ class _Pool:
             return
         said = one.last_line.removeprefix("lightning-mm: ")
         if code == EXIT_FAILED and said.startswith("training diverged: "):
-            _note_divergence(self.directory, one.job, said.removeprefix("training diverged: "), self.say)
+            _note_divergence(self.ledger, one.job, said.removeprefix("training diverged: "), self.say)
         elif code == EXIT_BAD_INPUT:
             raise InputError(f"{one.job.directory.name}: {said.removeprefix('error: ')}")
         elif code == EXIT_INTERRUPTED:

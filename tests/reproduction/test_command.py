@@ -94,6 +94,8 @@ def test_the_same_command_trains_only_what_is_missing(here, capsys, monkeypatch)
     assert run() == 0
     assert trained == []
     assert pages == {path: path.read_bytes() for path in Path("runs").rglob("mine.*")}
+    assert run("--settings", "{data.val_pairs: 1}") == 2
+    assert "one-seed0: was trained with other settings or files" in capsys.readouterr().err
     shutil.rmtree("runs/reproduce_quick/two-seed1")
     assert run("--seeds", "[0, 1, 2]") == 0
     assert [next(a for a in args if "run.dir" in a).rsplit("/")[-1] for args in trained] == [
@@ -133,6 +135,20 @@ def test_a_row_whose_perceptual_weights_are_not_here_is_left_out_with_the_reason
 
 def _no_network(*_args, **_kwargs):
     raise OSError("no network")
+
+
+def test_curves_of_the_trained_rows(here):
+    Path("mine.yaml").write_text(yaml.safe_dump({**TABLE, "curves": ["subpixel"]}, sort_keys=False))
+    budget = {"settings": SETTINGS, "fps_size": [16, 16], "curve_samples": 1, "curve_size": 16}
+    Path("quick.yaml").write_text(yaml.safe_dump(budget))
+    assert run() == 0
+    folder = Path("runs/reproduce_quick")
+    with (folder / "mine_curves/subpixel.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["method"].startswith("runs/")]
+    assert len(rows) == 2 * 15
+    page = (folder / "mine.html").read_text()
+    assert "Subpixel test: motion magnified to 10 px" in page
+    assert "Seed 0 of each row, 1 scenes of 16 px a level." in page
 
 
 @pytest.mark.parametrize(

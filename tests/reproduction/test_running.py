@@ -3,11 +3,13 @@
 import json
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from lightning_mm.errors import InputError, Interrupted
 from lightning_mm.reproduction import running
+from lightning_mm.reproduction.ledger import LEDGER_FILE, Ledger, budget_of
 from lightning_mm.reproduction.spec import Job
 
 DONE = "import pathlib, sys; d = pathlib.Path(sys.argv[1]); d.mkdir(); (d / 'results.json').write_text('{}')"
@@ -23,7 +25,7 @@ def work(tmp_path, monkeypatch):
 
     def make(*codes, workers=2):
         jobs = [Job(f"row{n}", "training", 0, tmp_path / f"row{n}-seed0", [code]) for n, code in enumerate(codes)]
-        return said, jobs, lambda: running.train(jobs, tmp_path, workers, said.append)
+        return said, jobs, lambda: running.train(jobs, Ledger(tmp_path), workers, said.append)
 
     return make
 
@@ -31,7 +33,7 @@ def work(tmp_path, monkeypatch):
 def test_all_are_done_and_none_twice(work, tmp_path):
     said, jobs, run = work(DONE, DONE, DONE)
     run()
-    assert running.missing(jobs, tmp_path) == []
+    assert Ledger(tmp_path).missing(jobs) == []
     assert said == ["1/3 row0-seed0", "2/3 row1-seed0", "3/3 row2-seed0"]
     run()
     assert len(said) == 3
@@ -45,7 +47,7 @@ def test_several_run_at_a_time(work, tmp_path):
     )
     _, jobs, run = work(meet.format("row1-seed0"), meet.format("row0-seed0"))
     run()
-    assert running.missing(jobs, tmp_path) == []
+    assert Ledger(tmp_path).missing(jobs) == []
 
 
 def test_a_divergence_is_recorded_and_not_tried_again(work, tmp_path):
@@ -53,9 +55,9 @@ def test_a_divergence_is_recorded_and_not_tried_again(work, tmp_path):
     diverge = f"import sys; print('step 3'); print({last!r}); sys.exit(1)"
     said, jobs, run = work(diverge, DONE)
     run()
-    assert running.diverged(tmp_path) == {"row0-seed0": "the loss became nan at step 3"}
+    assert Ledger(tmp_path).diverged() == {"row0-seed0": "the loss became nan at step 3"}
     assert "row0-seed0: diverged (the loss became nan at step 3)" in said
-    assert running.missing(jobs, tmp_path) == []
+    assert Ledger(tmp_path).missing(jobs) == []
 
 
 @pytest.mark.parametrize(
@@ -79,12 +81,29 @@ def test_other_ends_stop_everything_and_say_why(work, tmp_path, code, kind, mess
         run()
     assert message in str(caught.value)
     assert time.monotonic() - start < 50  # the one that waits was ended
-    assert not (tmp_path / running.DIVERGED_FILE).exists()
+    assert Ledger(tmp_path).diverged() == {}
 
 
-def test_what_is_recorded_is_plain_json(work, tmp_path):
-    (tmp_path / running.DIVERGED_FILE).write_text(json.dumps({"row0-seed0": "earlier"}))
-    said, jobs, run = work(DONE)
+def test_another_budget_is_another_directory(work, tmp_path):
+    _, jobs, run = work(DONE, DONE)
     run()
-    assert said == []
-    assert running.missing(jobs, tmp_path) == []
+    Ledger(tmp_path).require_same(jobs)
+    changed = replace(jobs[1], arguments=[*jobs[1].arguments, "--data.size=32"])
+    with pytest.raises(InputError, match=r"row1-seed0: was trained with other settings or files; choose another"):
+        Ledger(tmp_path).require_same([jobs[0], changed])
+    (tmp_path / LEDGER_FILE).write_text(json.dumps({}))
+    with pytest.raises(InputError, match="row0-seed0: is no run of 'lightning-mm reproduce'"):
+        Ledger(tmp_path).require_same(jobs)
+    (tmp_path / LEDGER_FILE).write_text("{")
+    with pytest.raises(InputError, match="runs.json: not valid JSON"):
+        Ledger(tmp_path)
+
+
+def test_a_file_that_has_changed_is_another_budget(tmp_path):
+    config = tmp_path / "one.yaml"
+    config.write_text("a: 1")
+    job = Job("row", "training", 0, tmp_path / "row-seed0", ["--config", str(config)])
+    before = budget_of(job)
+    assert before == budget_of(replace(job, row="other", directory=tmp_path / "elsewhere"))
+    config.write_text("a: 2")
+    assert budget_of(job) != before
