@@ -29,7 +29,7 @@ from lightning_mm.evaluation.clips import (
 )
 from lightning_mm.evaluation.levels import Level, collated, moved_by
 from lightning_mm.evaluation.methods import Method, titles
-from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown, mean_and_error, number
+from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown, known, mean_and_error, number
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.magnify import to_frame
 from lightning_mm.video.measuring import Tracker, require_opencv
@@ -127,8 +127,8 @@ def _means(rows: list[Row]) -> list[Row]:
     means = []
     for method, alpha in dict.fromkeys((row["method"], row["alpha"]) for row in rows):
         own = [r for r in rows if (r["method"], r["alpha"]) == (method, alpha)]
-        known = [r for r in own if r["measured"] is not None]
-        measured, error = mean_and_error([r["measured"] for r in known])
+        found = [r for r in own if r["measured"] is not None]
+        measured, error = mean_and_error([r["measured"] for r in found])
         expected = own[0]["expected"]
         means.append(
             {
@@ -138,9 +138,9 @@ def _means(rows: list[Row]) -> list[Row]:
                 "measured": measured,
                 "measured_error": error,
                 "ratio": None if measured is None else measured / expected,
-                "residual": mean_and_error([r["residual"] for r in known])[0],
+                "residual": mean_and_error([r["residual"] for r in found])[0],
                 "corners": min(r["corners"] for r in own),
-                "clips": len(known),
+                "clips": len(found),
             }
         )
     return means
@@ -150,14 +150,18 @@ def _fits(rows: list[Row]) -> list[Row]:
     """Straight lines through measured over expected amplitudes of all clips."""
     fits = []
     for method in dict.fromkeys(row["method"] for row in rows):
-        known = [r for r in rows if r["method"] == method and r["measured"] is not None]
+        found = [r for r in rows if r["method"] == method and r["measured"] is not None]
         fit: Row = dict.fromkeys(("slope", "intercept_px", "r_squared", "largest_error_px"))
         fit = {"method": method, **fit}
-        if len({r["expected"] for r in known}) > 2:
-            line = linregress([r["expected"] for r in known], [r["measured"] for r in known])
-            fit |= {"slope": float(line.slope), "intercept_px": float(line.intercept)}  # pyright: ignore
-            fit["r_squared"] = float(line.rvalue) ** 2  # pyright: ignore
-            fit["largest_error_px"] = max(abs(r["measured"] - r["expected"]) for r in known)
+        if len({r["expected"] for r in found}) > 2:
+            line: Any = linregress([r["expected"] for r in found], [r["measured"] for r in found])
+            # Without any change in what is measured, there is nothing that a line could explain.
+            fit |= {
+                "slope": known(line.slope),
+                "intercept_px": known(line.intercept),
+                "r_squared": known(line.rvalue**2),
+            }
+            fit["largest_error_px"] = max(abs(r["measured"] - r["expected"]) for r in found)
         fits.append(fit)
     return fits
 

@@ -115,6 +115,11 @@ def mean_and_error(values: Sequence[float]) -> tuple[float | None, float | None]
     return mean, float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else None
 
 
+def known(value: float) -> float | None:
+    """A number as JSON has it: ``None`` where it is not finite."""
+    return float(value) if math.isfinite(value) else None
+
+
 def number(value: float | None, digits: int, error: float | None = None, sign: bool = False) -> str:
     """A number for a table, with its standard error where there is one; "-" where there is none."""
     if value is None:

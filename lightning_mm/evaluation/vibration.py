@@ -26,7 +26,7 @@ from lightning_mm.evaluation.clips import (
 )
 from lightning_mm.evaluation.linearity import TARGET
 from lightning_mm.evaluation.methods import titles
-from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown, mean_and_error, number
+from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown, known, mean_and_error, number
 from lightning_mm.evaluation.slices import sharpest_edge, sliced, stacked
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.magnify import to_frame
@@ -132,10 +132,11 @@ def _about(vibration: Vibration, paper: Vibration) -> str:
         f"A vibration of {vibration.acceleration} m/s² at {vibration.frequency:g} Hz, {vibration.peak_mm:.3f} mm, seen "
         f"from {vibration.distance:g} m by a lens of {vibration.focal_length:g} mm (Table A6): "
         f"{vibration.peak_px:.3f} px in the input, {ALPHA * vibration.peak_px:.2f} px in the output, as it is "
-        f"magnified by {ALPHA:g} in static mode without a temporal filter. The paper's lens of {paper.focal_length:g} mm "
-        f"makes {paper.peak_px:.2f} px and {ALPHA * paper.peak_px:.1f} px, which is beyond the motions that networks are "
-        "trained for. Amplitude, frequency and phase of the tracked output against what they should be, and how much "
-        f"of it lies in the harmonics 2 to {HARMONICS}. The rows “input” and “target” are measured alike."
+        f"magnified by {ALPHA:g} in static mode without a temporal filter. The paper's lens of "
+        f"{paper.focal_length:g} mm makes {paper.peak_px:.2f} px and {ALPHA * paper.peak_px:.1f} px, which is beyond "
+        "the motions that networks are trained for. Amplitude, frequency and phase of the tracked output against what "
+        f"they should be, and how much of it lies in the harmonics 2 to {HARMONICS}. The rows “input” and “target” are "
+        "measured alike."
     )
 
 
@@ -162,20 +163,16 @@ def accuracy(displacement: Displacement, vibration: Vibration, expected: Displac
         "amplitude_error_percent": 100.0 * (sine.amplitude / right - 1.0),
         "frequency_error_hz": frequency_of(displacement, FPS) - vibration.frequency,
         "phase_error_degrees": math.degrees(sine.phase),
-        "distortion_percent": None if math.isnan(sine.distortion) else 100.0 * sine.distortion,
+        "distortion_percent": known(100.0 * sine.distortion),
         "residual_px": sine.residual,
     }
 
 
 def _waveform(method: str, moved: Displacement, expected: Displacement) -> list[Row]:
     return [
-        {"method": method, "frame": frame, "time_s": frame / FPS, "expected": float(e), "measured": _known(float(m))}
+        {"method": method, "frame": frame, "time_s": frame / FPS, "expected": float(e), "measured": known(m)}
         for frame, (m, e) in enumerate(zip(moved, expected, strict=True))
     ]
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _means(clips: list[Row]) -> list[Row]:
