@@ -12,7 +12,6 @@ from lightning_mm.reporting.style import BLUE, INK, OTHER_COLOR, PAPER_COLOR, la
 from lightning_mm.reporting.writing import write_report
 
 PAGE_FILE = "removal.html"
-_KEPT_COLOR, _MAX_NAMED = BLUE, 16
 _LINE_PX = 15
 
 
@@ -71,7 +70,7 @@ def figure(removal: Removal) -> go.Figure:
             x=steps, y=removal.curve["omegas"][name],
             mode="lines", name="removed" if removed else "kept", legendgroup=str(removed),
             showlegend=removed not in shown,
-            line={"color": PAPER_COLOR if removed else _KEPT_COLOR, "width": 2, "dash": "solid" if removed else "dash"},
+            line={"color": PAPER_COLOR if removed else BLUE, "width": 2, "dash": "solid" if removed else "dash"},
             hovertemplate=f"<b>{escape(name)}</b><br>step %{{x}}, ω %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
         shown.add(removed)
@@ -97,7 +96,7 @@ def _name_ends(drawn: go.Figure, removal: Removal) -> None:
             groups.append((component["omega"], [component["name"]]))
     for omega, names in groups:
         part = names[0].partition(".")[0]
-        numbers = ", ".join(name.partition(".")[2] for name in names[:_MAX_NAMED])
+        numbers = ", ".join(map(str, sorted(int(name.partition(".")[2]) for name in names)))
         drawn.add_annotation(
             x=1, xref="paper", y=omega, xanchor="left", xshift=6, showarrow=False, text=f"{part} {numbers}",
             font={"size": 12, "color": INK}, align="left",
