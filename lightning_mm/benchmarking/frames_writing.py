@@ -145,6 +145,12 @@ def notes(speed: FrameSpeed) -> list[str]:
             "confidence. Those of processor time compare the seconds that this process computed for, which other "
             "programs lengthen less than those that pass."
         )
+    load, cores = speed.setup["load_before"], speed.setup["cores"]
+    if load is not None and load > cores / 2:
+        found.append(
+            f"The machine was busy (load {load:.1f} on {cores} cores): a quiet one does more frames per second, and "
+            "with several threads waiting for one another even the ratios say little; --threads 1 helps them."
+        )
     left: dict[str, list[str]] = {}
     for result in speed.results:
         if result.reason is not None:

@@ -293,7 +293,7 @@ def test_a_network_that_was_left_out_shows_no_number(capsys):
         for name in ("quick", "slow")
     ]
     setup = {"device": "GPU", "processor": "P", "threads": 1, "cores": 2, "torch": "2", "precision": "fp16"}
-    setup |= {"channels_last": True, "compile": True, "load_before": None}
+    setup |= {"channels_last": True, "compile": True, "load_before": None, "load_after": None}
     told = {"params": 1, "paper_gflops": 2.0}
     speed = FrameSpeed(setup, {"quick": told, "slow": told}, results)
     assert speed.largest("slow", 1).text == "32x24, none larger measured"
@@ -306,6 +306,9 @@ def test_a_network_that_was_left_out_shows_no_number(capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert f"Left out: slow, {reason}; not measured: 64x48 with 1 encode, 64x48 with 2 encodes." in out
     assert "decoder fp16, channels_last, compiled, batch 1" in out
+    assert "busy" not in out
+    setup["load_before"] = 1.5
+    assert any("load 1.5 on 2 cores" in line for line in frames_writing.notes(speed))
     assert list(csv.DictReader(frames_writing.csv_text(speed).splitlines()))[5]["left_out"] == reason
 
 
