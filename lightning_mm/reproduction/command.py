@@ -91,7 +91,7 @@ def reproduce(
         raise InputError(f"{table}: no row of it could be trained: {'; '.join(unusable.values())}")
     networks = {name: MagnifierConfig(**found[0][1].arch) for name, found in results.items() if found}
     _say(f"frames per second of {len(networks)} networks")
-    speeds = frames_per_second(networks, money.fps_size, directory / f"{spec.name}_fps.json")
+    speeds = frames_per_second(networks, money.fps_size, directory / f"{spec.name}_fps.json", money.fps_seconds)
     curves = _curves(spec, money, results, directory) if spec.curves else {}
     command = f"lightning-mm reproduce {table} --budget {budget}"
     absent = _absent(spec, work, unusable, ledger)

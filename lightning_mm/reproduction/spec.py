@@ -131,6 +131,7 @@ class Budget:
         switch_epochs: For removals, epochs with switches; the fine-tuning after the cut has ``trainer.max_epochs``.
             What is trained beside them has both together.
         fps_size: (height, width) of the frames that FPS is measured with; the paper's are 1080 x 1920.
+        fps_seconds: Time for each network; what does not do three frames in it has no FPS.
         curve_samples: Scenes per level of a table's curves.
         curve_size: Side of their frames in pixels.
         description: One sentence.
@@ -141,6 +142,7 @@ class Budget:
     seeds: list[int] = field(default_factory=lambda: [0])
     switch_epochs: int = 1
     fps_size: tuple[int, int] = (1080, 1920)
+    fps_seconds: float = 10.0
     curve_samples: int = 16
     curve_size: int = 384
     description: str = ""
@@ -152,6 +154,8 @@ class Budget:
         for name in ("switch_epochs", "curve_samples", "curve_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be >= 1")
+        if not self.fps_seconds > 0:
+            raise ValueError(f"fps_seconds = {self.fps_seconds}: must be > 0")
         if min(self.fps_size) < 1:
             raise ValueError(f"fps_size = {self.fps_size}: must be two numbers >= 1")
         require_settings(self.settings)

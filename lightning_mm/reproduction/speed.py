@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 
+from lightning_mm.benchmarking.turns import Block, block_of, interleaved, warm_up
 from lightning_mm.latency import per_frame
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.models.precision import exact_float32
 from lightning_mm.recording import processor
 from lightning_mm.runs import fingerprint, write_text_atomically
-from lightning_mm.timing import Summary, Timed
-
-REPEATS = 5
+from lightning_mm.timing import Summary
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Speeds:
 
 
 def frames_per_second(
-    networks: Mapping[str, MagnifierConfig], size: tuple[int, int], path: Path, repeats: int = REPEATS
+    networks: Mapping[str, MagnifierConfig], size: tuple[int, int], path: Path, seconds: float
 ) -> Speeds:
     """Measure all networks in turns, or read what was measured before on the same device.
 
@@ -62,7 +61,7 @@ def frames_per_second(
         networks: Architectures by name of the row.
         size: (height, width) of the frames.
         path: File that keeps the result.
-        repeats: Turns.
+        seconds: Time for each network; what does not do three frames in it is left out.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -70,18 +69,17 @@ def frames_per_second(
     key = fingerprint({"told": told})
     if path.exists() and (known := json.loads(path.read_text(encoding="utf-8")))["networks"] == key:
         return Speeds(**known)
+    blocks: dict[tuple[str, int], Block] = {}
     with torch.inference_mode(), exact_float32(device.type):
-        works = {
-            row: Timed(per_frame(Magnifier(config, initialise=False).eval().to(device), size), device)
-            for row, config in networks.items()
-        }
-        seconds: dict[str, list[float]] = {row: [] for row in works}
-        for _ in range(repeats):
-            for row, timed in works.items():
-                seconds[row].append(timed.seconds())
+        for row, config in networks.items():
+            work = per_frame(Magnifier(config, initialise=False).eval().to(device), size)
+            count, reason = warm_up(work, device, seconds)
+            if reason is None:
+                blocks[row, count] = block_of(work, device, count)
+        rounds = interleaved(blocks, seconds)
     rows = {}
-    for row, found in seconds.items():
-        summary = Summary.of([1.0 / value for value in found])
+    for (row, count), found in rounds.items():
+        summary = Summary.of([count / one["passed"] for one in found])
         rows[row] = {"fps": summary.median, "lower": summary.lower, "upper": summary.upper}
     speeds = Speeds(rows, *size, name, processor(), torch.get_num_threads(), "float32", key)
     write_text_atomically(path, json.dumps(asdict(speeds), indent=2) + "\n")

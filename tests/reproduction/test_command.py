@@ -52,7 +52,9 @@ def here(tmp_path, monkeypatch):
     for depth, name in enumerate(("one", "two"), start=1):
         Path(f"{name}.yaml").write_text(yaml.safe_dump({"model": {"arch": {**ARCH, "decoder_depth": depth}}}))
     Path("mine.yaml").write_text(yaml.safe_dump(TABLE, sort_keys=False))
-    Path("quick.yaml").write_text(yaml.safe_dump({"settings": SETTINGS, "seeds": [0, 1], "fps_size": [16, 16]}))
+    Path("quick.yaml").write_text(
+        yaml.safe_dump({"settings": SETTINGS, "seeds": [0, 1], "fps_size": [16, 16], "fps_seconds": 0.2})
+    )
     return tmp_path
 
 
@@ -139,7 +141,7 @@ def _no_network(*_args, **_kwargs):
 
 def test_curves_of_the_trained_rows(here):
     Path("mine.yaml").write_text(yaml.safe_dump({**TABLE, "curves": ["subpixel"]}, sort_keys=False))
-    budget = {"settings": SETTINGS, "fps_size": [16, 16], "curve_samples": 1, "curve_size": 16}
+    budget = {"settings": SETTINGS, "fps_size": [16, 16], "fps_seconds": 0.2, "curve_samples": 1, "curve_size": 16}
     Path("quick.yaml").write_text(yaml.safe_dump(budget))
     assert run() == 0
     folder = Path("runs/reproduce_quick")
