@@ -36,6 +36,16 @@ TINY = {
     "trainer.precision": "32-true",
     "trainer.enable_progress_bar": False,
 }
+TINY_SUPERRES = {
+    "epochs": 1,
+    "data.epoch_steps": 1,
+    "data.batch_size": 1,
+    "data.val_images": 1,
+    "data.val_size": 24,
+    "data.textures": 2,
+    "data.texture_size": 64,
+    "network.channels": 4,
+}
 # What makes a command of the README quick enough for a test.
 SMALLER = {
     "fit": [f"--{key}={value}" for key, value in TINY.items()],
@@ -43,6 +53,8 @@ SMALLER = {
     "evaluate": ["--pairs=1", "--samples=1", "--size=16", "--lpips=off"],
     "benchmark": ["--repeats=1", *(f"--{key}={value}" for key, value in TINY.items())],
     "test": ["--data.val_pairs=1"],
+    "reproduce": ["--seeds=[0]", f"--settings={yaml.safe_dump(TINY, default_flow_style=True, width=1000).strip()}"],
+    "superres": [f"--settings={yaml.safe_dump(TINY_SUPERRES, default_flow_style=True, width=1000).strip()}"],
 }
 
 
@@ -84,6 +96,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
     made += ["runs/budget/report.html", "runs/tradeoff/publish/workspace.json"]
     made += ["runs/nas_smoke/nas.html", "runs/nas_smoke/nas.md", "runs/nas_smoke/nas.csv"]
     made += ["runs/race_smoke/race.html", "runs/race_smoke/table.csv", "runs/nas_stability/stability.md"]
+    made += ["runs/reproduce_smoke/table2.html", "runs/reproduce_smoke/fig4.md", "runs/superres_smoke/table_a1.md"]
     made += ["runs/evaluation/evaluation.html", "released/MODEL_CARD.md", "oh2018.safetensors"]
     assert [path for path in made if not (tmp_path / path).is_file()] == []
 

@@ -95,7 +95,7 @@ def test_another_budget_is_another_directory(work, tmp_path):
     with pytest.raises(InputError, match="row0-seed0: is no run of 'lightning-mm reproduce'"):
         Ledger(tmp_path).require_same(jobs)
     (tmp_path / LEDGER_FILE).write_text("{")
-    with pytest.raises(InputError, match="runs.json: not valid JSON"):
+    with pytest.raises(InputError, match=r"runs\.json: not valid JSON"):
         Ledger(tmp_path)
 
 
