@@ -25,6 +25,7 @@ def page(found: Calibration, source: str) -> str:
         source: Name of the file with the ratings.
     """
     lead, *rest = found.lines()
+    more = " ".join(f"{line.rstrip('.')}." for line in rest)
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{ssim:.4f}</td><td>{mean:.3f}</td><td>{count:g}</td></tr>"
         for name, ssim, mean, count in zip(
@@ -39,7 +40,7 @@ def page(found: Calibration, source: str) -> str:
     paper = f"The paper's own study gives {VISUAL_THRESHOLD_SSIM} at score 3, on its own pairs."
     body = (
         f"<header><p class=kicker>Calibration</p><h1>{TITLE}</h1></header>"
-        f"<section class=verdict><p><strong>{escape(lead)}.</strong> {escape('. '.join(rest))}</p></section>"
+        f"<section class=verdict><p><strong>{escape(lead)}.</strong> {escape(more)}</p></section>"
         f"<section><h2>Score over SSIM</h2><p>Mean scores of {escape(source)} (0: no similarity, 5: perfect).{bars} "
         f"The shaded band is the 95 % interval. {paper}</p>{plot(figure(found), 'calibration')}</section>"
         '<section><h2>Mean scores</h2><table class="plain numbers"><tr><th>model</th><th>SSIM</th><th>mean score</th>'
