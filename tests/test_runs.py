@@ -49,6 +49,14 @@ def test_round_trip(results, tmp_path):
     assert json.loads(path.read_text(encoding="utf-8"))["schema"] == 1
 
 
+def test_a_file_without_protocols_is_one_of_before_there_were_such(results, tmp_path):
+    data = asdict(replace(results, protocols={"noise": {"summary": {"mean_ssim": 0.5}}}))
+    (tmp_path / "results.json").write_text(json.dumps(data))
+    assert Results.read(tmp_path).protocols == {"noise": {"summary": {"mean_ssim": 0.5}}}
+    (tmp_path / "results.json").write_text(json.dumps({k: v for k, v in data.items() if k != "protocols"}))
+    assert Results.read(tmp_path) == replace(results, protocols={})
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_json_lacks_are_refused_and_nothing_is_written(value, results, tmp_path):
     results.write(tmp_path)

@@ -68,7 +68,8 @@ def test_files_and_tables(here, capsys):
         assert f'<section id="{name}">' in page
         assert record["settings"], name
         for picture in record["pictures"]:
-            assert Image.open(here / "out" / picture).mode == "RGB"
+            with Image.open(here / "out" / picture) as image:
+                assert image.mode == "RGB"
             assert f"{picture}</figcaption><img" in page
     assert "http://" not in page.split("<script>")[0]
     shown = capsys.readouterr().out
