@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
-from lightning_mm.evaluation.filters import DEFINITIONS, MAX_OFFSET, Match, filter_bank, nearest
+from lightning_mm.evaluation.filters import DEFINITIONS, MAX_OFFSET, Filter, Match, filter_bank, nearest
 from lightning_mm.evaluation.methods import MagnifierMethod, titles
 from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown
 from lightning_mm.models import Magnifier
 
 WINDOW = 25
 NOTHING = "no response"
+_NOISE_KERNELS = 8
 _FRAME, _ZOOM, _COLUMNS, _STRIP = 128, 5, 8, 34
 
 
@@ -47,13 +48,16 @@ def run(bench: Bench) -> Record:
         rows += own
         pictures[f"impulse_{len(pictures) + 1}"] = kernel_grid(kernels, matches)
         summary[name], counted = _summary(own)
-        shown.append((names[name], "exact" if linear[name] else "around grey", *counted))
+        chance = summary[name]["noise_correlation"] = noise_correlation(kernels, bank)
+        shown.append((names[name], "exact" if linear[name] else "around grey", *counted, f"{chance:.3f}"))
     record = Record(
         heading="Impulse responses of the shape encoder",
         about="The kernel of every channel and the classical filter that it resembles most (Section 3.2, Fig. 3). A "
         "linear encoder's kernels are exact; of one with ReLUs they are its local linear response around grey. "
         "Compared is the part that all three colours share, with filters of several scales and angles up to "
-        f"{MAX_OFFSET} px off the centre; 1 is a perfect match, and 0.9 still looks alike.",
+        f"{MAX_OFFSET} px off the centre; 1 is a perfect match, and 0.9 still looks alike. Kernels of pure noise, "
+        "as large as the encoder's, reach the correlation that the last column says: what is not clearly above it "
+        "resembles no filter.",
         settings={
             "window_px": WINDOW,
             "filters": DEFINITIONS,
@@ -65,7 +69,7 @@ def run(bench: Bench) -> Record:
         shown=[
             Shown(
                 "Impulse responses: channels of the shape encoder by the filter that they resemble",
-                ("method", "kernels", "channels", "mean correlation", "filters"),
+                ("method", "kernels", "channels", "mean correlation", "filters", "correlation of noise"),
                 shown,
             )
         ],
@@ -117,6 +121,21 @@ def grey_part(kernel: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     sign = 1.0 if left[:, 0].sum() >= 0.0 else -1.0
     share = float(values[0] ** 2 / energy) if energy > 0.0 else 0.0
     return sign * values[0] * right[0].reshape(kernel.shape[1:]), sign * left[:, 0], share
+
+
+def noise_correlation(kernels: NDArray[np.float64], bank: list[Filter]) -> float:
+    """Mean correlation of kernels of white noise with their nearest filters.
+
+    Args:
+        kernels: (channels, 3, N, N), whose extent the noise has.
+        bank: Filters of ``WINDOW``.
+    """
+    rows, columns = np.nonzero(np.abs(_window(kernels)).sum(axis=(0, 1)))
+    inside = np.zeros((WINDOW, WINDOW))
+    if len(rows):
+        inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = 1.0
+    noise = np.random.default_rng(0).normal(size=(_NOISE_KERNELS, WINDOW, WINDOW))
+    return float(np.mean([nearest(inside * kernel, bank).correlation for kernel in noise]))
 
 
 def kernel_grid(kernels: NDArray[np.float64], matches: list[Match]) -> NDArray[np.uint8]:

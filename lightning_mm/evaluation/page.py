@@ -13,6 +13,9 @@ from lightning_mm.evaluation.protocol import Record, Shown
 from lightning_mm.reporting.html import definitions_section, document
 from lightning_mm.reporting.plot import plot
 
+_LONG = 40
+"""Cells with more characters are sentences, which are broken into lines."""
+
 
 def page(result: dict[str, Any], records: dict[str, Record]) -> str:
     """The whole page.
@@ -53,9 +56,13 @@ def png(picture: Any) -> bytes:
 
 def _table(shown: Shown) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in shown.columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in shown.rows)
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in shown.rows)
     caption = f"<p class=small>{escape(shown.title)}</p>"
     return f'{caption}<div class="scroll"><table class="plain numbers"><tr>{head}</tr>{body}</table></div>'
+
+
+def _cell(text: str) -> str:
+    return f"<td{' class=words' if len(text) > _LONG else ''}>{escape(text)}</td>"
 
 
 def _weights(result: dict[str, Any]) -> list[tuple[str, str]]:

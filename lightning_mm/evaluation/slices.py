@@ -12,13 +12,18 @@ _STRIP, _FONT_SIZE = 24, 15
 _LINE = (228, 26, 28)
 
 
-def sharpest_edge(frame: Frame) -> tuple[int, int]:
-    """Row and column of the strongest and longest vertical edge in the middle of a frame, uint8 RGB (H, W, 3)."""
+def sharpest_edge(frame: Frame, reach: int) -> tuple[int, int]:
+    """Row and column of the strongest and longest vertical edge.
+
+    Args:
+        frame: uint8 RGB (H, W, 3).
+        reach: Pixels that the edge must be away from the sides, as far as the frame is large enough.
+    """
     grey = frame.astype(np.float64).mean(axis=2)
     steps = gaussian_filter(np.diff(gaussian_filter(grey, (2.0, 0.7)), axis=1), (3.0, 0.0))
     height, width = frame.shape[:2]
-    top, left = height // 4, width // 4
-    inner = np.abs(steps[top : height - top, left : width - left])
+    top, left = min(8, height // 4), min(reach, width // 3)
+    inner = np.abs(steps[top : height - top, left : width - 1 - left])
     row, column = divmod(int(inner.argmax()), inner.shape[1])
     return row + top, column + left
 
@@ -40,7 +45,7 @@ def sliced(frames: list[Frame], row: int, column: int, reach: int, curve: NDArra
     pixels = np.stack([frame[row, low:high] for frame in frames], axis=1)
     picture = Image.fromarray(pixels.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
     points = [((t + 0.5) * ZOOM, (column + 1 - low + moved) * ZOOM) for t, moved in enumerate(curve)]
-    ImageDraw.Draw(picture).line(points, fill=_LINE, width=2)
+    ImageDraw.Draw(picture).line(points, fill=_LINE, width=1)
     return np.asarray(picture)
 
 

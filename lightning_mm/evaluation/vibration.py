@@ -202,11 +202,11 @@ def _table(means: Sequence[Row]) -> Shown:
 
 
 def _picture(shown: dict[str, list[Frame]], motion: Displacement) -> Frame:
-    row, column = sharpest_edge(shown[INPUT][0])
     reach = math.ceil(ALPHA * float(np.abs(motion).max())) + 8
+    row, column = sharpest_edge(shown[INPUT][0], reach)
     names = titles(shown)
     panels = {}
     for name, frames in shown.items():
         curve = motion if name == INPUT else ALPHA * motion
         panels[names[name]] = sliced(frames, row, column, reach, curve)
-    return stacked(panels, f"y = {row}; x runs down, time to the right: {FRAMES} frames; red: where the edge should be")
+    return stacked(panels, f"row {row}; x runs down, time to the right; red: as it should move")

@@ -102,6 +102,7 @@ def test_planted_kernels_come_out_exactly_and_are_named(bench):
     assert record.settings["exact"] == {"planted": True}
     assert record.left_out == {FRAME_B: "has no encoder"}
     assert record.summary["planted"]["channels"] == 4
+    assert 0.2 < record.summary["planted"]["noise_correlation"] < 0.6
     assert record.pictures.keys() == {"impulse_1"}
 
 

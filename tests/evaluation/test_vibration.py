@@ -7,6 +7,7 @@ import pytest
 
 from lightning_mm.evaluation import vibration
 from lightning_mm.evaluation.methods import FRAME_B
+from lightning_mm.evaluation.slices import ZOOM, sharpest_edge, sliced
 from lightning_mm.evaluation.vibration import ALPHA, FPS, FRAMES, INPUT, Vibration, accuracy
 
 PHASE = 2.0 * math.pi * 20.0 * np.arange(FRAMES) / FPS
@@ -65,3 +66,16 @@ def test_the_protocol(bench):
         assert row["measured"] == pytest.approx(row["expected"], abs=0.03)
     picture = record.pictures["vibration_slices"]
     assert (picture == [228, 26, 28]).all(axis=-1).sum() > 3 * FRAMES, "the expected sine is drawn"
+
+
+def test_the_slice_is_taken_across_the_strongest_vertical_edge():
+    frame = np.full((60, 80, 3), 100, np.uint8)
+    frame[20:40, 50:] = 220
+    frame[:, 2:] += 30  # at the side, where the slice would leave the frame
+    row, column = sharpest_edge(frame, 12)
+    assert (20 <= row < 40, column) == (True, 49)
+    moved = [np.roll(frame, shift, axis=1) for shift in (0, 3)]
+    picture = sliced(moved, row, column, 10, np.array([0.0, 3.0]))
+    assert picture.shape == (22 * ZOOM, 2 * ZOOM, 3)
+    assert (picture[:, 0, 0] == 250).sum() == pytest.approx(11 * ZOOM, abs=2)
+    assert (picture[:, -1, 0] == 250).sum() == pytest.approx(8 * ZOOM, abs=2)
