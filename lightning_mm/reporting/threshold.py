@@ -68,9 +68,7 @@ class Threshold:
         said = f"The {self.text} line is {'an' if self.kind == 'anchored' else 'a'} {self.kind} visual threshold"
         said += f" ({self.source}; {interval_text(self.interval)})."
         if self.validation is None:
-            return (
-                f"{said} It holds for the pairs that the rated models' SSIM is of, which it does not name."
-            )
+            return f"{said} It holds for the pairs that the rated models' SSIM is of, which it does not name."
         return f"{said} It holds for the validation pairs with digest {self.validation.get('digest')}, as here."
 
     def reaches(self, ssim: float | None) -> bool | None:
