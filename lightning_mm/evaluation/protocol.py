@@ -124,5 +124,6 @@ def number(value: float | None, digits: int, error: float | None = None, sign: b
     """A number for a table, with its standard error where there is one; "-" where there is none."""
     if value is None:
         return "-"
+    value = round(value, digits) + 0.0  # which makes 0 of -0
     text = f"{value:{'+' if sign else ''}.{digits}f}"
     return text if error is None else f"{text} ± {error:.{digits}f}"
