@@ -6,7 +6,7 @@ from collections.abc import Callable
 from html import escape
 
 from lightning_mm.reporting.comparison import Difference
-from lightning_mm.reporting.reproduction.rows import Table, TableRow
+from lightning_mm.reporting.reproduction.rows import Table, TableRow, printed
 from lightning_mm.reporting.run import DASH, signed
 
 PAPER = " (paper)"
@@ -104,7 +104,7 @@ def _printed(name: str, digits: int) -> _Cell:
 def _printed_minus(metric: str) -> _Cell:
     def cell(table: Table, row: TableRow) -> str | None:
         value = table.printed_difference(row, metric)
-        return None if value is None else signed(value, 3)
+        return None if value is None else printed(value)
 
     return cell
 
@@ -146,5 +146,4 @@ _COLUMNS: dict[str, _Cell] = {
     f"SSIM minus reference{PAPER}": _printed_minus("ssim"),
     "LPIPS": lambda table, row: None if row.model is None else _ours("lpips")(table, row),
     f"LPIPS{PAPER}": _printed("lpips", 3),
-    f"LPIPS minus reference{PAPER}": _printed_minus("lpips"),
 }

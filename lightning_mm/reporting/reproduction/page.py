@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from lightning_mm.reporting.html import definitions, definitions_section, document, provenance_section, verdict_section
+from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
 from lightning_mm.reporting.html import warning as warning_box
 from lightning_mm.reporting.plot import plot
 from lightning_mm.reporting.provenance import FLOOR_NAMES, absence_reasons, comparability_warnings, provenance_lines
@@ -58,17 +58,18 @@ def text(table: Table) -> str:
 
 def page(table: Table) -> str:
     """The HTML page; it needs no network."""
-    made, sweep, answers = table.made, _sweep(table), _verdict(table)
-    budget = [f"Budget: {made.budget.description}"] if made.budget.description else []
+    made, sweep = table.made, _sweep(table)
+    budget = note_box(f"Budget: {made.budget.description}") if made.budget.description else ""
+    said = "".join(f"<li>{escape(answer)}</li>" for answer in _verdict(table))
     notes = (*_floors(table), *_absences(table), _OURS, _PAPER)
     small = "".join(f'<p class="small">{escape(line)}</p>' for line in notes)
     fps = ("FPS", f"frames per second, median over repeats in turns: {made.speeds.conditions}.")
     body = [
         f"<header><p class=kicker>The paper's table beside ours</p><h1>{escape(made.table.title)}</h1>"
         f'<p class="lead">{escape(made.table.description)}</p></header>',
-        verdict_section(budget, answers, sweep) if answers else "",
+        f'<section class=verdict>{budget}<ul class="answers">{said}</ul>{facts(sweep)}</section>',
         "" if _has_removals(table) else warning_box(comparability_warnings(sweep), "Compare only rows that agree."),
-        f"<section><h2>{escape(made.table.title)}</h2>{html(table)}{small}</section>",
+        f"<section id=paper><h2>The table</h2>{html(table)}{small}</section>",
         *(_differences(table, metric) for metric in ("ssim", "lpips")),
         _speed(table),
         *(_curve(table, name) for name in made.curves),
@@ -105,8 +106,9 @@ def _floors(table: Table) -> list[str]:
             " No row reaches the SSIM of an unmagnified frame on this budget: what is compared is how fast networks "
             "learn, not how good they become."
         )
-    threshold = _sweep(table).threshold
-    return [f"SSIM without any training: {', '.join(found)}.{below}", threshold.note]
+    lpips = results.definitions.get("lpips")
+    network = [f"LPIPS, ours: {lpips}; the paper's: network vgg."] if lpips else []
+    return [f"SSIM without any training: {', '.join(found)}.{below}", _sweep(table).threshold.note, *network]
 
 
 def _absences(table: Table) -> list[str]:

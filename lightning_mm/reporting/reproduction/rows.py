@@ -86,8 +86,8 @@ class Table:
         """A question of the table in one sentence, ours and the paper's."""
         row, against = self[question.row], self[question.against]
         names = f"{row.row.label} against {against.row.label}"
-        found, printed = self.difference(row, "ssim", against), self.printed_difference(row, "ssim", against)
-        paper = "the paper prints no SSIM of both" if printed is None else f"the paper: {signed(printed, 3)}"
+        found, its = self.difference(row, "ssim", against), self.printed_difference(row, "ssim", against)
+        paper = "the paper prints no SSIM of both" if its is None else f"the paper: {printed(its)}"
         if found is None:
             return f"{question.asks} {names}: not trained here; {paper}."
         if found.low is None or found.high is None:
@@ -109,9 +109,14 @@ class Table:
         found = kendalltau([paper for paper, _ in pairs], [ours for _, ours in pairs])
         tau, chance = (float(value) for value in np.asarray(found))
         return (
-            f"The order of the rows by SSIM, ours against the paper's: Kendall's tau {tau:+.2f} over {len(pairs)} rows "
+            f"The order of the rows by SSIM, ours against the paper's: Kendall's tau {signed(tau, 2)} over {len(pairs)} rows "
             f"(p = {chance:.2f}); 1 is the same order, 0 none."
         )
+
+
+def printed(difference: float) -> str:
+    """A difference of two printed numbers, which have three digits."""
+    return signed(difference, 3) if round(difference, 3) else "0.000"
 
 
 def table_of(made: Reproduction) -> Table:

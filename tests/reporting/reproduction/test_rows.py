@@ -10,6 +10,7 @@ from lightning_mm.reporting.reproduction import figures
 from lightning_mm.reporting.reproduction.cells import columns, markdown
 from lightning_mm.reporting.reproduction.page import page, text
 from lightning_mm.reporting.reproduction.rows import table_of
+from lightning_mm.reporting.run import signed
 from lightning_mm.reproduction.command import Reproduction
 from lightning_mm.reproduction.spec import Budget, Printed, Question, Row, TableSpec
 from lightning_mm.reproduction.speed import Speeds
@@ -57,7 +58,7 @@ def test_the_order_against_the_papers_is_kendalls_tau(fake):
     scores = {"a": (0.7,), "bb": (0.9,), "ccc": (0.8,), "dddd": (0.6,)}
     printed = {"a": 0.95, "bb": 0.97, "ccc": 0.96, "dddd": 0.98}
     tau = stats.kendalltau([0.95, 0.97, 0.96, 0.98], [0.7, 0.9, 0.8, 0.6]).statistic
-    assert f"Kendall's tau {tau:+.2f} over 4 rows" in table_of(made(fake, scores, printed)).agreement()
+    assert f"Kendall's tau {signed(tau, 2)} over 4 rows" in table_of(made(fake, scores, printed)).agreement()
     assert table_of(made(fake, scores, {"a": 0.95, "bb": 0.97, "ccc": 0.96})).agreement() is None
 
 
