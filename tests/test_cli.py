@@ -94,12 +94,19 @@ def test_an_unknown_command_is_refused_with_a_list(name, here, capsys):
 
 HELP = {
     "fit": ["--model.arch.decoder_depth", "d_D, number of residual blocks", "--data.epoch_samples", "--run.ema_decay"],
-    "prune": ["--model.removal.part", "lambda_rm", "--finetune_epochs", "Epochs of training behind the cut", "--run.dir"],
+    "prune": [
+        "--model.removal.part",
+        "lambda_rm",
+        "--finetune_epochs",
+        "Epochs of training behind the cut",
+        "--run.dir",
+    ],
     "validate": ["--weights", "The weights to measure: proposed, baseline, tiny, or the path"],
     "test": ["--weights", "--data.val_pairs"],
     "magnify": ["Magnify the small motions in a clip", "Total motion factor", "--alpha"],
     "weights": ["Say what weights are", "One of proposed, baseline, tiny", "licence"],
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
+    "reproduce": ["table of the paper", "--budget", "--seeds", "--workers", "continues what was interrupted"],
     "nas": ["appendix", "Reproduce the paper's NAS appendix", "race", "stability", "replay"],
     "report": ["Compare the runs below a directory", "File to write the page to"],
     "threshold": ["threshold WHAT", "fit", "at which they call the similarity adequate", "anchor", "the paper's 0.966"],

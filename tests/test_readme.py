@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lightning_mm.evaluation import sets
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.video.writer import ClipWriter
 from lightning_mm.weights.convert import _port_name
+from tests.reporting.conftest import FakeSweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,6 +38,7 @@ TINY = {
     "trainer.precision": "32-true",
     "trainer.enable_progress_bar": False,
 }
+RATED = [("A", 0.93, 1), ("B", 0.95, 2), ("C", 0.97, 4)]
 TINY_SUPERRES = {
     "epochs": 1,
     "data.epoch_steps": 1,
@@ -51,9 +54,12 @@ SMALLER = {
     "fit": [f"--{key}={value}" for key, value in TINY.items()],
     "release": ["--settings", yaml.safe_dump(TINY, default_flow_style=True, width=1000).strip(), "--output=released"],
     "evaluate": ["--pairs=1", "--samples=1", "--size=16", "--lpips=off"],
-    "benchmark": ["--repeats=1", *(f"--{key}={value}" for key, value in TINY.items())],
+    "threshold fit": ["--draws=100"],
+    "benchmark frames": ["--weights=[tiny]", "--resolutions=[32x24]", "--seconds=1"],
+    "benchmark train": ["--repeats=1", *(f"--{key}={value}" for key, value in TINY.items())],
     "test": ["--data.val_pairs=1"],
     "reproduce": ["--seeds=[0]", f"--settings={yaml.safe_dump(TINY, default_flow_style=True, width=1000).strip()}"],
+    "prune": ["--finetune_epochs=1", "--run.latency_size=16", *(f"--{key}={value}" for key, value in TINY.items())],
     "superres": [f"--settings={yaml.safe_dump(TINY_SUPERRES, default_flow_style=True, width=1000).strip()}"],
 }
 
@@ -91,12 +97,15 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
         lines = [shlex.split(command)[1:]] if command.startswith("lightning-mm") else expand(command)
         assert lines, command
         for line in lines:
-            assert main([*line, *SMALLER.get(line[0], [])]) == 0, f"{command}: {capsys.readouterr().err}"
+            smaller = SMALLER.get(" ".join(line[:2]), SMALLER.get(line[0], []))
+            assert main([*line, *smaller]) == 0, f"{command}: {capsys.readouterr().err}"
     made = ["magnified.mp4", "compared_slice.png", "magnified/000000.png", "motion.csv", "runs/smoke/report.html"]
     made += ["runs/budget/report.html", "runs/tradeoff/publish/workspace.json"]
     made += ["runs/nas_smoke/nas.html", "runs/nas_smoke/nas.md", "runs/nas_smoke/nas.csv"]
     made += ["runs/race_smoke/race.html", "runs/race_smoke/table.csv", "runs/nas_stability/stability.md"]
     made += ["runs/reproduce_smoke/table2.html", "runs/reproduce_smoke/fig4.md", "runs/superres_smoke/table_a1.md"]
+    made += ["runs/threshold/threshold.html", "runs/widths/report.html", "runs/frames.md"]
+    made += ["runs/table1/encoder_block/removal.html", "runs/table1/encoder_block/cut.safetensors"]
     made += ["runs/evaluation/evaluation.html", "released/MODEL_CARD.md", "oh2018.safetensors"]
     assert [path for path in made if not (tmp_path / path).is_file()] == []
 
@@ -147,6 +156,11 @@ def make_sandbox(folder):
     study["settings"] |= TINY
     study |= {"spaces": {"tiny": row["space"]}, "seeds": [0], "variants": {"ours": {}}}
     (folder / "sweeps/nas_stability.yaml").write_text(yaml.safe_dump(study))
+    scores = [f"{rater},1,{model},{ssim},{score}" for rater in "ab" for model, ssim, score in RATED]
+    (folder / "scores.csv").write_text("\n".join(["rater,sample,model,ssim,score", *scores, ""]))
+    for width, ssim in ((8, 0.90), (32, 0.95), (40, 0.96)):
+        arch = replace(MagnifierConfig.baseline(), encoder_channels=width, decoder_channels=2 * width)
+        FakeSweep(folder / "runs/widths").seeds(f"w{width}", [ssim, ssim + 1e-4], role="run", arch=arch)
     generator = np.random.default_rng(0)
     picture = np.kron(generator.integers(0, 255, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     (folder / "frames").mkdir()

@@ -137,11 +137,11 @@ def require_name(name: str) -> None:
         raise ValueError(f"name = {name!r}: must be usable as a directory's name")
 
 
-def require_settings(settings: dict[str, Any]) -> None:
-    """Refuse dotted keys that are no business of a budget."""
+def require_settings(settings: dict[str, Any], more: tuple[str, ...] = ()) -> None:
+    """Refuse dotted keys that are no business of a budget: that begin with none of ``PREFIXES`` and of some more."""
     for key in settings:
-        if not key.startswith(PREFIXES):
-            raise ValueError(f"settings: {key}: keys begin with {', '.join(PREFIXES)}")
+        if not key.startswith(PREFIXES + more):
+            raise ValueError(f"settings: {key}: keys begin with {', '.join(PREFIXES + more)}")
 
 
 def supernet_settings(settings: dict[str, Any]) -> dict[str, Any]:

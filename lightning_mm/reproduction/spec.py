@@ -128,6 +128,8 @@ class Budget:
         configs: Experiment files on top of a row's.
         settings: Dotted keys that hold for every training.
         seeds: Seeds that each row is trained with.
+        removal_settings: Dotted keys for tables of removals, whose rows start from trained weights; they prevail over
+            the settings.
         switch_epochs: For removals, epochs with switches; the fine-tuning after the cut has ``trainer.max_epochs``.
             What is trained beside them has both together.
         fps_size: (height, width) of the frames that FPS is measured with; the paper's are 1080 x 1920.
@@ -140,6 +142,7 @@ class Budget:
     configs: list[Path] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0])
+    removal_settings: dict[str, Any] = field(default_factory=dict)
     switch_epochs: int = 1
     fps_size: tuple[int, int] = (1080, 1920)
     fps_seconds: float = 10.0
@@ -159,6 +162,7 @@ class Budget:
         if min(self.fps_size) < 1:
             raise ValueError(f"fps_size = {self.fps_size}: must be two numbers >= 1")
         require_settings(self.settings)
+        require_settings(self.removal_settings, ("model.removal.",))
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,9 @@ def jobs(table: TableSpec, budget: Budget, directory: Path, settings: dict[str, 
         for name, row in table.trained.items():
             run_dir = directory / f"{table.run_name(row)}-seed{seed}"
             own: dict[str, Any] = {"seed_everything": seed, "data.seed": seed, "run.dir": str(run_dir), **QUIET}
-            values = {**budget.settings, **settings, **own}
+            values = {**budget.settings, **(budget.removal_settings if has_removals else {}), **settings, **own}
+            if row.kind != "removal":
+                values = {key: value for key, value in values.items() if not key.startswith("model.removal.")}
             more: list[str] = []
             if has_removals:
                 epochs = values[EPOCHS]

@@ -109,8 +109,8 @@ class Table:
         found = kendalltau([paper for paper, _ in pairs], [ours for _, ours in pairs])
         tau, chance = (float(value) for value in np.asarray(found))
         return (
-            f"The order of the rows by SSIM, ours against the paper's: Kendall's tau {signed(tau, 2)} over {len(pairs)} rows "
-            f"(p = {chance:.2f}); 1 is the same order, 0 none."
+            f"The order of the rows by SSIM, ours against the paper's: Kendall's tau {signed(tau, 2)} over "
+            f"{len(pairs)} rows (p = {chance:.2f}); 1 is the same order, 0 none."
         )
 
 
