@@ -171,6 +171,20 @@ def superres(args: list[str]) -> None:
     print(_call(superres, "superres", args))
 
 
+def reproduce(args: list[str]) -> None:
+    """Train what a table of the paper needs, and write its numbers beside ours."""
+    from lightning_mm.reproduction.command import Reproduction, reproduce
+
+    made = _call(reproduce, "reproduce", args)
+    assert isinstance(made, Reproduction)
+    from lightning_mm.reporting.reproduction.page import text, write_reproduction
+    from lightning_mm.reporting.reproduction.rows import table_of
+
+    page = write_reproduction(made)
+    print(text(table_of(made)))
+    print(f"Report: {page}")
+
+
 def benchmark(args: list[str]) -> None:
     """Measure speed: frames per second at several resolutions, a training and its parts."""
     _subcommand("benchmark", BENCHMARKS, args)
@@ -281,6 +295,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "release": release,
     "sweep": sweep,
     "nas": nas,
+    "reproduce": reproduce,
     "report": report,
     "threshold": threshold,
     "publish": publish,
