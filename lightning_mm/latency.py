@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lightning_mm.models import Magnifier
 from lightning_mm.timing import Summary, Timed
 
 REPEATS = 5
-_ALPHA = 10.0
+ALPHA = 10.0
+"""Total motion factor of all measurements of speed, which does not change it."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +41,29 @@ def frame_latency(magnifier: Magnifier, size: tuple[int, int]) -> Latency:
         magnifier: The network, on the device to measure.
         size: (height, width) of the frames in pixels.
     """
-    timed = Timed(per_frame(magnifier, size), next(magnifier.parameters()).device)
+    device = next(magnifier.parameters()).device
+    frame = torch.zeros(1, 3, *size, device=device)
+    timed = Timed(per_frame(magnifier, frame, frame), device)
     seconds = Summary.of([timed.seconds() for _ in range(REPEATS)])
     return Latency(1e3 * seconds.median, 1e3 * seconds.lower, 1e3 * seconds.upper, *size)
 
 
-@torch.inference_mode()
-def per_frame(magnifier: Magnifier, size: tuple[int, int]) -> Callable[[], None]:
-    """The work of one frame of video in the steady state, for a clock: it encodes one frame, manipulates and decodes.
+def per_frame(magnifier: Magnifier, reference: Tensor, current: Tensor, encodes: int = 1) -> Callable[[], Tensor]:
+    """The work of one frame of video in the steady state, for a clock: encode, manipulate, decode.
 
     Args:
-        magnifier: The network, on the device to work on.
-        size: (height, width) of the frames in pixels.
+        magnifier: The network, on the device of the frames.
+        reference: Reference frame (B, 3, H, W), encoded when it is first needed.
+        current: The frame, same shape.
+        encodes: 2 to encode the reference anew for every frame, as a pair of frames on its own costs.
     """
-    frame = torch.zeros(1, 3, *size, device=next(magnifier.parameters()).device)
-    reference = magnifier.encode(frame).shape
+    size = (current.shape[-2], current.shape[-1])
+    kept: list[Tensor] = []
 
-    def work() -> None:
-        current = magnifier.encode(frame)
-        magnifier.decode(current.texture, magnifier.manipulate(reference, current.shape, _ALPHA), size)
+    def work() -> Tensor:
+        if encodes > 1 or not kept:
+            kept[:] = [magnifier.encode(reference).shape]
+        code = magnifier.encode(current)
+        return magnifier.decode(code.texture, magnifier.manipulate(kept[0], code.shape, ALPHA), size)
 
     return work

@@ -20,6 +20,7 @@ from lightning_mm.benchmarking.reading import cores
 from lightning_mm.benchmarking.resolutions import Resolution
 from lightning_mm.benchmarking.turns import WARM_UP, Block, block_of, interleaved, warm_up
 from lightning_mm.cost import cost
+from lightning_mm.latency import ALPHA, per_frame
 from lightning_mm.models import Magnifier
 from lightning_mm.recording import processor
 from lightning_mm.timing import Summary
@@ -27,7 +28,6 @@ from lightning_mm.weights import load_magnifier
 
 Precision = Literal["float32", "tf32", "bf16", "fp16"]
 
-_ALPHA = 10.0
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -78,7 +78,7 @@ def measure_frames(
             frames = torch.rand(2, 1, 3, resolution.height, resolution.width, device=device) * 2.0 - 1.0
             pair = [frame.contiguous(memory_format=layout) for frame in frames]
             work = {
-                (name, encodes): _work(magnifier, pair[0], pair[1], encodes)
+                (name, encodes): per_frame(magnifier, pair[0], pair[1], encodes)
                 for encodes in ENCODES
                 for name, magnifier in networks.items()
             }
@@ -139,20 +139,6 @@ def measure_resolution(
     return found
 
 
-def _work(magnifier: Magnifier, reference: torch.Tensor, current: torch.Tensor, encodes: int) -> Callable[[], object]:
-    """One frame. The reference is encoded once where that does not count to the frame, when it is first needed."""
-    size = (current.shape[-2], current.shape[-1])
-    kept: list[torch.Tensor] = []
-
-    def work() -> torch.Tensor:
-        if encodes > 1 or not kept:
-            kept[:] = [magnifier.encode(reference).shape]
-        code = magnifier.encode(current)
-        return magnifier.decode(code.texture, magnifier.manipulate(kept[0], code.shape, _ALPHA), size)
-
-    return work
-
-
 @contextmanager
 def _settings(device: torch.device, precision: Precision, threads: int | None) -> Iterator[None]:
     cudnn, before = torch.backends.cudnn, torch.get_num_threads()
@@ -189,7 +175,7 @@ def _setup(
         "cudnn_benchmark": cudnn.benchmark if cuda else None,
         "tf32": cudnn.allow_tf32 if cuda else None,
         "batch_size": 1,
-        "alpha": _ALPHA,
+        "alpha": ALPHA,
         "seconds": seconds,
         "warm_up": WARM_UP,
     }

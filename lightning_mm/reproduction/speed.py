@@ -72,7 +72,8 @@ def frames_per_second(
     blocks: dict[tuple[str, int], Block] = {}
     with torch.inference_mode(), exact_float32(device.type):
         for row, config in networks.items():
-            work = per_frame(Magnifier(config, initialise=False).eval().to(device), size)
+            frame = torch.zeros(1, 3, *size, device=device)
+            work = per_frame(Magnifier(config, initialise=False).eval().to(device), frame, frame)
             count, reason = warm_up(work, device, seconds)
             if reason is None:
                 blocks[row, count] = block_of(work, device, count)

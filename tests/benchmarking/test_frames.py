@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 from lightning_mm import timing
-from lightning_mm.benchmarking import frames, frames_writing, turns
+from lightning_mm.benchmarking import frames_writing, turns
 from lightning_mm.benchmarking.frame_speed import FrameSpeed, Measured
 from lightning_mm.benchmarking.frames import measure_frames, measure_resolution
 from lightning_mm.benchmarking.paired import paired_ratio
@@ -20,6 +20,7 @@ from lightning_mm.benchmarking.resolutions import STANDARD, Resolution, largest_
 from lightning_mm.benchmarking.turns import MAX_ROUNDS, MIN_ROUNDS, interleaved
 from lightning_mm.cli import main
 from lightning_mm.errors import InputError
+from lightning_mm.latency import per_frame
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.models.magnifier import padded_size
 from lightning_mm.timing import Summary
@@ -210,7 +211,7 @@ def test_a_frame_is_what_the_network_makes_of_a_pair_and_is_encoded_as_often_as_
         expected = magnifier(a, b, 10.0)
         encode = Magnifier.encode
         monkeypatch.setattr(Magnifier, "encode", lambda self, frame: counted.append(1) or encode(self, frame))
-        work = frames._work(magnifier, a, b, encodes)
+        work = per_frame(magnifier, a, b, encodes)
         work()
         counted.clear()
         assert torch.equal(work(), expected)
