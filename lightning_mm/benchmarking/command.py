@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def frames(
     if not weights or len(set(weights)) < len(weights):
         raise InputError(f"weights = {weights}: must be one or more names or paths of weights, each once")
     sizes = list(STANDARD) if resolutions is None else parse_resolutions(resolutions)
-    if not seconds > 0.0:
+    if not (math.isfinite(seconds) and seconds > 0.0):
         raise InputError(f"seconds = {seconds:g}: must be a number > 0")
     if threads is not None and threads < 1:
         raise InputError(f"threads = {threads}: must be >= 1")

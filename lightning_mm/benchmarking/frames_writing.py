@@ -142,8 +142,12 @@ def notes(speed: FrameSpeed) -> list[str]:
         least = min(ratio.confidence for ratio in ratios)
         found.append(
             f"Ratios: median over the rounds' pairs and, in brackets, an interval for it of at least {least:.0%} "
-            "confidence. Those of processor time compare the seconds that this process computed for, which other "
-            "programs lengthen less than those that pass."
+            "confidence."
+        )
+    if any(speed.ratio(result, "processor") is not None for result in speed.results):
+        found.append(
+            "Ratios of processor time compare the seconds that this process computed for, which other programs "
+            "lengthen less than those that pass."
         )
     load, cores = speed.setup["load_before"], speed.setup["cores"]
     if load is not None and load > cores / 2:

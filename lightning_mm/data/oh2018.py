@@ -14,7 +14,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -253,16 +253,29 @@ def read_image(path: Path) -> Tensor:
     Raises:
         InputError: The file is unreadable or of another mode.
     """
+    return torch.from_numpy(_read_rgb(path, np.array)).permute(2, 0, 1).contiguous()
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an 8-bit RGB image, without decoding it.
+
+    Raises:
+        InputError: The file is unreadable or of another mode.
+    """
+    return _read_rgb(path, lambda image: image.size)
+
+
+def _read_rgb(path: Path, read: Callable[[Any], Any]) -> Any:
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            mode, pixels = image.mode, np.array(image)
+            mode, found = image.mode, read(image)
     except Exception as error:  # Pillow raises many kinds for broken files: OSError, SyntaxError, ValueError, EOFError
         raise InputError(f"{path}: not a readable image ({first_line(error)[:160]})") from None
     if mode != "RGB":
         raise InputError(f"{path}: the image is of mode {mode}, must be 8-bit RGB")
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return found
 
 
 def _to_bytes(frame: Tensor, what: str) -> Tensor:

@@ -211,6 +211,11 @@ def _check(weights: list[str], protocols: list[ProtocolName], options: Options) 
             raise InputError(f"{name} = {getattr(options, name)}: must be >= {low}")
     if not (math.isfinite(options.focal_length) and options.focal_length > 0.0):
         raise InputError(f"focal_length = {options.focal_length}: must be a number of mm > 0")
+    for option in (protocol.option for protocol in PROTOCOLS.values()):
+        if option is not None and getattr(options, option) is None:
+            for name, value in asdict(options).items():
+                if name.startswith(f"{option}_") and value != getattr(Options, name):
+                    raise InputError(f"{name} = {value}: needs --{option}")
     lpips = options.lpips if "pairs" in protocols else "off"
     if lpips != "off" and options.size < LPIPS_MIN_SIZE[lpips]:
         accepted = f"must be >= {LPIPS_MIN_SIZE[lpips]} for LPIPS of {lpips}, or --lpips off"

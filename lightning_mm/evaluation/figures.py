@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import plotly.graph_objects as go
 
 from lightning_mm.evaluation.linearity import TARGET
 from lightning_mm.evaluation.methods import titles
 from lightning_mm.evaluation.protocol import Record, Row
+from lightning_mm.evaluation.stored import LEVELS
 from lightning_mm.evaluation.vibration import INPUT
-from lightning_mm.reporting.style import INK, MUTED, SERIES_COLORS, layout
+from lightning_mm.reporting.style import INK, MUTED, SERIES_COLORS, layout, log_ticks
 
 _SSIM = "SSIM, mean and its standard error"
 
@@ -47,14 +49,14 @@ def series(rows: Sequence[Row], x: Axis, y: Axis, mode: str = "lines+markers", e
         errors = [row.get(f"{y.key}_error") or 0.0 for row in own]
         bars = {"error_y": {"type": "data", "array": errors, "thickness": 1}} if any(errors) else {}
         figure.add_scatter(
-            x=[row[x.key] for row in own], y=[row[y.key] for row in own], name=name, mode=mode,
+            x=[row[x.key] for row in own], y=[row[y.key] for row in own], name=escape(name, quote=False), mode=mode,
             line={"color": color, "width": 2}, marker={"color": color, "size": 6}, **bars,
         )  # fmt: skip
     if exact:
         ends = [min(row[x.key] for row in rows), max(row[x.key] for row in rows)]
         figure.add_scatter(x=ends, y=ends, mode="lines", name="exact", line={"color": MUTED, "dash": "dot"})
-    figure.update_xaxes(type=x.kind, title_text=x.title)
-    figure.update_yaxes(type=y.kind, title_text=y.title)
+    for axis, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
+        update(type=axis.kind, title_text=axis.title, **(log_ticks() if axis.kind == "log" else {}))
     return figure
 
 
@@ -128,7 +130,11 @@ def _stored(record: Record) -> list[go.Figure]:
     figures = []
     for test in dict.fromkeys(row["test"] for row in record.tables["stored"]):
         rows = [row for row in record.tables["stored"] if row["test"] == test]
-        figures.append(series(rows, Axis("mode", f"mode of the stored test “{test}”"), Axis("ssim", _SSIM)))
+        named = escape(test, quote=False)
+        axis = Axis("mode", f"mode of the stored test “{named}”")
+        if test in LEVELS and all(row["level"] is not None for row in rows):
+            axis = Axis("level", f"{LEVELS[test]} in the stored test “{named}”, log scale", "log")
+        figures.append(series(rows, axis, Axis("ssim", _SSIM)))
     return figures
 
 

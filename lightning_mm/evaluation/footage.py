@@ -35,10 +35,19 @@ def check(options: Options) -> None:
     """Refuse footage that cannot be judged, before anything runs.
 
     Raises:
-        InputError: A setting is missing or out of range, the file is not there, or the region not inside of it.
+        InputError: A setting is missing or out of range, the file is not there or too short, or the region not inside
+            of it.
     """
-    clip, _, place = _opened(options)
-    Tracker(next(iter(clip)), place, str(clip.path))
+    clip, frequency, place = _opened(options)
+    frames = islice(iter(clip), options.footage_frames)
+    Tracker(next(frames), place, str(clip.path))
+    number = 1 + sum(1 for _ in frames)
+    if number < LEAST_FRAMES:
+        raise InputError(f"{options.footage}: {number} frames; judging footage takes at least {LEAST_FRAMES}")
+    lowest, highest = 2.0 * float(clip.fps) / number, 0.5 * float(clip.fps)
+    if not lowest <= frequency < highest:
+        accepted = f"must be at least {lowest:g}, two cycles in {number} frames, and below {highest:g}, half their rate"
+        raise InputError(f"footage_frequency = {frequency:g}: {accepted}")
 
 
 def _opened(options: Options) -> tuple[Clip, float, tuple[int, int, int, int]]:
@@ -55,10 +64,6 @@ def _opened(options: Options) -> tuple[Clip, float, tuple[int, int, int, int]]:
     if not (math.isfinite(options.footage_alpha) and options.footage_alpha > 0.0):
         raise InputError(f"footage_alpha = {options.footage_alpha}: must be a number > 0")
     clip = open_clip(options.footage, options.footage_fps)
-    lowest, highest = 2.0 * float(clip.fps) / options.footage_frames, 0.5 * float(clip.fps)
-    if not lowest <= frequency < highest:
-        accepted = f"must be at least {lowest:g}, two cycles, and below {highest:g}, half the frame rate"
-        raise InputError(f"footage_frequency = {frequency:g}: {accepted}")
     return clip, frequency, region(options.footage_roi, clip.width, clip.height)
 
 
@@ -67,14 +72,12 @@ def run(bench: Bench) -> Record:
     options = bench.options
     clip, frequency, place = _opened(options)
     frames = list(islice(iter(clip), options.footage_frames))
-    if len(frames) < LEAST_FRAMES:
-        raise InputError(f"{options.footage}: {len(frames)} frames; judging footage takes at least {LEAST_FRAMES}")
     fps, alpha = float(clip.fps), options.footage_alpha
     bench.say(f"footage: {len(bench.methods)} methods, {len(frames)} frames of {clip.width} x {clip.height}")
     phase = 2.0 * math.pi * frequency * np.arange(len(frames)) / fps
     before, corners = track_frames(tracker_of(frames[0], place), frames)
     if not np.isfinite(before).all():
-        raise InputError(f"{options.footage}: every corner of region {options.footage_roi} was lost in the input")
+        raise InputError(f"{options.footage}: every corner of region {','.join(map(str, place))} was lost in the input")
     sine = Sine(before, phase, trend=True)
     axis, amplitude = sine.direction, sine.amplitude
     moved = {INPUT: (before, corners)}

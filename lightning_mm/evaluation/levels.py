@@ -121,6 +121,11 @@ def curve_settings(bench: Bench, levels: Iterable[Level]) -> dict[str, Any]:
     }
 
 
+def left_out(border: int) -> str:
+    """Which part of the frames SSIM does not see, as a sentence; empty where it sees all."""
+    return f" SSIM leaves out {border} px at each side." if border else ""
+
+
 def beating(rows: list[Row], method: str, floor: str) -> int:
     """Number of levels at which a method's mean SSIM is above that of another."""
     found = {(row["method"], row["motion"], row["noise"]): row["ssim"] for row in rows}

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_mm.data.oh2018 import read_image
+from lightning_mm.data.oh2018 import image_size, read_image
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation.levels import NOISE_FACTORS
 from lightning_mm.evaluation.methods import titles
@@ -35,6 +35,8 @@ TESTS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "noise005": (NOISE_FACTORS, (200.0,) * len(NOISE_FACTORS)),
 }
 """By test: the level of each mode (motion in px, or noise factor), and its total motion factor."""
+LEVELS = {"subpixel": "motion [px]", "noise005": "noise factor"}
+"""What the level of a mode is, by test."""
 _ROLES = ("A", "B", "Y")
 
 
@@ -61,9 +63,17 @@ def check(options: Options) -> None:
     """Refuse a folder that cannot be judged, before anything runs.
 
     Raises:
-        InputError: See ``find_modes``.
+        InputError: See ``find_modes``; or an image to be judged is not readable, too small, or of another size than its
+            partners.
     """
-    _modes(options)
+    for mode in _modes(options):
+        for paths in mode.triples[: options.samples]:
+            sizes = [image_size(path) for path in paths]
+            for size, path in zip(sizes, paths, strict=True):
+                if size != sizes[0]:
+                    raise InputError(f"{path}: not of the size of {paths[0].name}")
+            if min(sizes[0]) < SSIM_MIN_SIZE + 2 * (CROP - PADDING):
+                raise InputError(f"{paths[0]}: both sides must be >= {SSIM_MIN_SIZE + 2 * (CROP - PADDING)} px")
 
 
 def _modes(options: Options) -> list[Mode]:
@@ -161,11 +171,6 @@ def run(bench: Bench) -> Record:
 @torch.inference_mode()
 def _scores(bench: Bench, alpha: float, paths: tuple[Path, Path, Path]) -> dict[str, float]:
     a, b, y = (_padded(path, bench.device) for path in paths)
-    for frame, path in ((b, paths[1]), (y, paths[2])):
-        if frame.shape != a.shape:
-            raise InputError(f"{path}: not of the size of {paths[0].name}")
-    if min(a.shape[-2:]) - 2 * CROP < SSIM_MIN_SIZE:
-        raise InputError(f"{paths[0]}: both sides must be >= {SSIM_MIN_SIZE + 2 * (CROP - PADDING)} px")
     factor, scorer = a.new_tensor([alpha]), Scorer("off", CROP)
     return {name: float(scorer(method(a, b, factor), y)["ssim"]) for name, method in bench.methods.items()}
 
@@ -183,4 +188,4 @@ def _table(rows: list[Row], test: str) -> Shown:
     for mode, level, alpha in dict.fromkeys((row["mode"], row["level"], row["alpha"]) for row in own):
         first = (f"mode{mode:02d}", "-" if level is None else f"{level:.3g}", f"{alpha:.4g}")
         cells.append((*first, *(f"{found[mode, name]:.4f}" for name in names)))
-    return Shown(f"Stored test {test}: SSIM", ("mode", "level", "alpha", *names.values()), cells)
+    return Shown(f"Stored test {test}: SSIM", ("mode", LEVELS.get(test, "level"), "alpha", *names.values()), cells)

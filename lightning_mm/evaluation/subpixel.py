@@ -2,7 +2,7 @@
 
 from statistics import mean
 
-from lightning_mm.evaluation.levels import beating, curve, curve_settings, ends_and_middle, subpixel_levels
+from lightning_mm.evaluation.levels import beating, curve, curve_settings, ends_and_middle, left_out, subpixel_levels
 from lightning_mm.evaluation.methods import FRAME_B, titles
 from lightning_mm.evaluation.protocol import Bench, Record, Shown
 
@@ -26,14 +26,14 @@ def run(bench: Bench) -> Record:
         heading="Subpixel test",
         about="SSIM with the exact target where every layer of a scene moves by a fraction of a pixel and is to be "
         "magnified to 10 px (Section 6.3, Fig. 8c). Returning frame B is the floor: what stays below it has shown "
-        "nothing.",
+        f"nothing.{left_out(options.border)}",
         settings={**curve_settings(bench, levels), "grid": options.grid},
         tables={"subpixel": rows},
         summary=summary,
         shown=[
             Shown(
                 "Subpixel test: motion magnified to 10 px, SSIM",
-                ("method", *(f"motion {point:.3g}" for point in points)),
+                ("method", *(f"motion {point:.2g} px" for point in points)),
                 [(shown[method], *(f"{value:.4f}" for value in values)) for method, values in found.items()],
             )
         ],

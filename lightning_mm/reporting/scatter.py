@@ -19,6 +19,7 @@ from lightning_mm.reporting.style import (
     PAPER_COLOR,
     hover,
     layout,
+    log_ticks,
     padded,
 )
 from lightning_mm.reporting.sweep import Sweep
@@ -61,9 +62,7 @@ def scatter(sweep: Sweep, plane: Plane | None = None) -> go.Figure:
     if bound is not None:
         _add_bound(figure, bound)
     _add_labels(figure, models, sweep, plane, [level for _, level in levels], x_range, y_range)
-    ticks = [m * 10**e for e in range(-6, 7) for m in (1, 2, 5) if x_range[0] <= math.log10(m * 10**e) <= x_range[1]]
-    names = [f"{tick:g}" for tick in ticks]
-    figure.update_xaxes(type="log", range=x_range, title_text=plane.axis_title, tickvals=ticks, ticktext=names)
+    figure.update_xaxes(type="log", range=x_range, title_text=plane.axis_title, **log_ticks(*x_range))
     figure.update_yaxes(range=y_range, title_text="SSIM on the validation pairs", tickformat=".3~f", nticks=8)
     return figure
 

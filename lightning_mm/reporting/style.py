@@ -4,8 +4,10 @@ All figures are SVG (no WebGL), so they render on any machine and in print. Colo
 Ito and of viridis.
 """
 
+import math
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -50,6 +52,23 @@ def padded(values: Sequence[float], least: float) -> list[float]:
     low, high = min(values), max(values)
     margin = max(0.07 * (high - low), (least - (high - low)) / 2)
     return [low - margin, high + margin]
+
+
+def log_ticks(low: float = -6.0, high: float = 6.0) -> dict[str, Any]:
+    """Ticks of a log axis at 1, 2 and 5 of each power of ten, each with its whole number.
+
+    Plotly's own write single digits between the powers, "4" for 0.04.
+
+    Args:
+        low: Decimal logarithm below which there is none.
+        high: Decimal logarithm above which there is none.
+
+    Returns:
+        "tickvals" and "ticktext".
+    """
+    exponents = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [m * 10.0**e for e in exponents for m in (1, 2, 5) if low <= math.log10(m * 10.0**e) <= high]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def hover(model: Model) -> str:

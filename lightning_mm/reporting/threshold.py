@@ -123,8 +123,8 @@ class Threshold:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("kind") not in get_args(Kind):
             raise InputError(f"{path}: not a threshold of schema {SCHEMA}, as 'lightning-mm threshold' writes them")
         value, interval, validation = finite(data.get("value")), data.get("interval"), data.get("validation")
-        if value is None or not 0.0 < value < 1.0:
-            raise InputError(f"{path}: value = {data.get('value')!r}: must be an SSIM between 0 and 1")
+        if value is None or not -1.0 <= value <= 1.0:
+            raise InputError(f"{path}: value = {data.get('value')!r}: must be an SSIM from -1 to 1")
         ends = interval if isinstance(interval, list) else [None] if interval is not None else []
         if interval is not None and (len(ends) != 2 or any(e is not None and finite(e) is None for e in ends)):
             raise InputError(f"{path}: interval = {interval!r}: must be null or two numbers")

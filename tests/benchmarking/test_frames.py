@@ -308,6 +308,8 @@ def test_a_network_that_was_left_out_shows_no_number(capsys):
     assert f"Left out: slow, {reason}; not measured: 64x48 with 1 encode, 64x48 with 2 encodes." in out
     assert "decoder fp16, channels_last, compiled, batch 1" in out
     assert "busy" not in out
+    assert "interval for it of at least 75% confidence" in out
+    assert "processor time" not in out, "of which there is none on a GPU"
     setup["load_before"] = 1.5
     assert any("load 1.5 on 2 cores" in line for line in frames_writing.notes(speed))
     assert list(csv.DictReader(frames_writing.csv_text(speed).splitlines()))[5]["left_out"] == reason
@@ -319,6 +321,7 @@ BAD = {
     "weights twice": (["--weights=[tiny,tiny]"], "each once"),
     "resolution": (["--resolutions=[99p]"], "'99p'"),
     "no time": (["--seconds=0"], "seconds = 0"),
+    "endless": (["--seconds=.inf"], "seconds = inf"),
     "no threads": (["--threads=0"], "threads = 0"),
     "precision": (["--precision=int8"], "precision"),
     "tf32 on a processor": (["--precision=tf32", "--device=cpu"], "needs a CUDA device"),

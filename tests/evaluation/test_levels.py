@@ -132,7 +132,9 @@ def test_the_protocols_say_what_they_did(small_set, bench):
         "mean_ssim": pytest.approx(np.mean([row["ssim"] for row in record.tables["subpixel"]])),
         "levels_above_frame_b": 0,
     }
+    assert record.about.endswith("SSIM leaves out 3 px at each side.")
     shown = noise.run(bench({}, small_set, samples=1))
+    assert "leaves out" not in shown.about
     assert {name: len(rows) for name, rows in shown.tables.items()} == {"noise_0.05px": 21, "noise_5px": 21}
 
 

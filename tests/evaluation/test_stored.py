@@ -8,6 +8,7 @@ from skimage.metrics import structural_similarity
 
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation import stored
+from lightning_mm.evaluation.figures import FIGURES
 from lightning_mm.evaluation.methods import FRAME_B
 from lightning_mm.evaluation.protocol import Options
 from lightning_mm.evaluation.stored import find_modes
@@ -130,11 +131,34 @@ def test_other_tests_need_a_factor(folder):
         stored.check(Options(stored=folder / "nowhere"))
 
 
-def test_images_that_do_not_fit_are_named(folder, bench):
+def test_images_that_do_not_fit_are_named_before_anything_runs(folder):
     picture = folder / "subpixel/mode00/000Y.png"
     Image.new("RGB", (SIZE, SIZE + 1)).save(picture)
     with pytest.raises(InputError, match=r"000Y\.png: not of the size of 000A\.png"):
-        stored.run(bench({}, stored=folder))
+        stored.check(Options(stored=folder))
     Image.new("L", (SIZE, SIZE)).save(picture)
     with pytest.raises(InputError, match=r"000Y.png: the image is of mode L"):
-        stored.run(bench({}, stored=folder))
+        stored.check(Options(stored=folder))
+    picture.write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"000Y.png: not a readable image"):
+        stored.check(Options(stored=folder))
+    for role in "ABY":
+        Image.new("RGB", (SIZE, 16)).save(picture.with_name(f"000{role}.png"))
+    with pytest.raises(InputError, match=r"000A.png: both sides must be >= 17 px"):
+        stored.check(Options(stored=folder))
+
+
+def test_the_smallest_images_that_are_accepted_can_be_judged(tmp_path, bench):
+    save(tmp_path / "subpixel/mode03", stems=["0"], size=17)
+    stored.check(Options(stored=tmp_path))
+    assert stored.run(bench({}, stored=tmp_path)).tables["stored"][0]["pairs"] == 1
+
+
+def test_levels_are_named_and_lie_on_the_axis_where_all_are_known(folder, bench):
+    save(folder / "other/mode07")
+    record = stored.run(bench({}, stored=folder, stored_alpha=3.0, samples=1))
+    assert [shown.columns[1] for shown in record.shown] == ["noise factor", "level", "motion [px]"]
+    axes = {figure.layout.xaxis.title.text: figure for figure in FIGURES["stored"](record)}
+    assert [figure.layout.xaxis.type for figure in axes.values()] == ["log", "linear", "log"]
+    assert list(axes["motion [px] in the stored test “subpixel”, log scale"].data[0].x) == [0.04, 1.0]
+    assert list(axes["mode of the stored test “other”"].data[0].x) == [7]

@@ -24,7 +24,9 @@ def test_it_is_inclusive_and_absent_stays_absent():
     assert PAPER_THRESHOLD.reaches(None) is None
 
 
-@pytest.mark.parametrize("threshold", [PAPER_THRESHOLD, ANCHORED, dataclasses.replace(ANCHORED, kind="calibrated")])
+@pytest.mark.parametrize(
+    "threshold", [PAPER_THRESHOLD, ANCHORED, dataclasses.replace(ANCHORED, kind="calibrated", value=1.0)]
+)
 def test_a_file_gives_back_what_was_written(threshold, tmp_path):
     threshold.write(tmp_path / "new/threshold.json", how="somehow")
     assert Threshold.read(tmp_path / "new/threshold.json") == threshold
