@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from statistics import median
 
 from lightning_mm.reporting.model import Model
@@ -21,10 +21,11 @@ def comparability_warnings(sweep: Sweep) -> list[str]:
     return differences(sweep.runs)
 
 
-def differences(runs: Sequence[Run]) -> list[str]:
-    """Each part of the protocol in which runs differ, with every value and the runs that have it."""
+def differences(runs: Sequence[Run], without: Container[str] = ()) -> list[str]:
+    """Each part of the protocol, but some, in which runs differ, with every value and the runs that have it."""
     protocols = {run: run.protocol() for run in runs}
-    different = [name for name in runs[0].protocol() if len({told[name] for told in protocols.values()}) > 1]
+    names = [name for name in runs[0].protocol() if name not in without]
+    different = [name for name in names if len({told[name] for told in protocols.values()}) > 1]
     return [f"{name}: {distinct(runs, lambda run, name=name: protocols[run][name])}" for name in different]
 
 

@@ -1,8 +1,10 @@
 """The command ``lightning-mm reproduce``: trains what a table of the paper needs and is not there yet."""
 
+import json
+import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,10 @@ class Reproduction:
         budget: The budget.
         budget_name: Its name.
         directory: Of all runs of the budget; what is written about the table goes there.
-        results: By name of the row, directory and results of each seed.
+        results: By name of the row, directory and results of each seed, lowest first.
         absent: By name of the row, why seeds are missing.
         removed: By name of the row, what removals cut, in words.
-        speeds: Frames per second.
+        speeds: Frames per second of the lowest seed's network of each row; with removals, seeds can differ in it.
         curves: Rows of each curve by its name, as of ``lightning_mm.evaluation``; empty without any.
         command: The command that makes it.
     """
@@ -59,8 +61,8 @@ def reproduce(
 ) -> Reproduction:
     """Train the rows of a table or figure of the paper on one budget, and put the outcome beside the paper's numbers.
 
-    The same command continues what was interrupted, and does nothing again that is done; tables that share rows share
-    their trainings.
+    The same command continues what was interrupted, and trains nothing again that is trained; tables that share rows
+    share their trainings. One command at a time trains in a directory.
 
     Args:
         table: The table, such as experiments/tables/2.yaml.
@@ -73,7 +75,7 @@ def reproduce(
     spec, money = read_table(table), read_budget(budget)
     if seeds is not None:
         try:
-            money = Budget(**{**vars(money), "seeds": seeds})
+            money = replace(money, seeds=seeds)
         except ValueError as error:
             raise InputError(str(error)) from None
     count = default_workers() if workers is None else workers
@@ -88,23 +90,28 @@ def reproduce(
     train([job for job in work if job.row not in unusable], ledger, count, _say)
     results = _results(spec, work)
     if not any(results.values()):
-        raise InputError(f"{table}: no row of it could be trained: {'; '.join(unusable.values())}")
+        reasons = dict.fromkeys([*unusable.values(), *ledger.diverged().values()])
+        raise InputError(f"{table}: no row of it could be trained: {'; '.join(reasons)}")
     networks = {name: MagnifierConfig(**found[0][1].arch) for name, found in results.items() if found}
     _say(f"frames per second of {len(networks)} networks")
     speeds = frames_per_second(networks, money.fps_size, directory / f"{spec.name}_fps.json", money.fps_seconds)
     curves = _curves(spec, money, results, directory) if spec.curves else {}
-    command = f"lightning-mm reproduce {table} --budget {budget}"
+    command = ["lightning-mm", "reproduce", str(table), "--budget", str(budget)]
+    command += ["--dir", str(dir)] if dir is not None else []
+    command += ["--settings", json.dumps(settings)] if settings else []
+    command += ["--seeds", json.dumps(seeds)] if seeds is not None else []
     absent = _absent(spec, work, unusable, ledger)
     return Reproduction(
-        spec, money, budget.stem, directory, results, absent, _removed(spec, results), speeds, curves, command
-    )
+        spec, money, budget.stem, directory, results, absent, _removed(spec, results), speeds, curves,
+        shlex.join(command),
+    )  # fmt: skip
 
 
 def _unusable(spec: TableSpec, missing: Sequence[Job]) -> dict[str, str]:
     """Build every row to train, before anything is written; reasons of those that want a file that cannot be had."""
     found: dict[str, str] = {}
     first = {job.row: job for job in reversed(missing)}
-    for name in spec.trained.keys() & first.keys():
+    for name in (name for name in spec.trained if name in first):
         job = first[name]
         try:
             if job.kind == "removal":
@@ -115,7 +122,7 @@ def _unusable(spec: TableSpec, missing: Sequence[Job]) -> dict[str, str]:
                 check_data(build(job.arguments))
         except InputError as error:
             if not str(error).startswith("perceptual loss:"):
-                raise
+                raise InputError(f"row {name}: {error}") from None
             found[name] = str(error)
             _say(f"{name}: left out: {error}")
     return found
@@ -123,7 +130,7 @@ def _unusable(spec: TableSpec, missing: Sequence[Job]) -> dict[str, str]:
 
 def _results(spec: TableSpec, work: Sequence[Job]) -> dict[str, list[tuple[Path, Results]]]:
     found: dict[str, list[tuple[Path, Results]]] = {name: [] for name in spec.trained}
-    for job in work:
+    for job in sorted(work, key=lambda job: job.seed):
         if (job.directory / RESULTS_FILE).exists():
             found[job.row].append((job.directory, Results.read(job.directory)))
     return found

@@ -1,7 +1,9 @@
 """What is known of the runs in a directory: on which budget each was started, and whether it diverged."""
 
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from lightning_mm.errors import InputError
 from lightning_mm.reproduction.spec import Job
 from lightning_mm.runs import RESULTS_FILE, fingerprint, write_text_atomically
 
-LEDGER_FILE = "runs.json"
+LEDGER_FILE, LOCK_FILE = "runs.json", "runs.json.lock"
 
 
 class Ledger:
@@ -18,18 +20,51 @@ class Ledger:
     Args:
         directory: Of all runs.
 
+    Attributes:
+        inherited: Descriptor of the lock while it is ``held``: a process that inherits it keeps the directory held for
+            as long as it lives, also when the one that started it is killed.
+
     Raises:
         InputError: The file is no such file.
     """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / LEDGER_FILE
+        self.inherited: tuple[int, ...] = ()
+        self._known = self._read()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            self._known: dict[str, dict[str, Any]] = json.loads(self.path.read_text(encoding="utf-8"))
+            found = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            self._known = {}
+            return {}
         except ValueError as error:
             raise InputError(f"{self.path}: not valid JSON ({error})") from None
+        entries = found.values() if isinstance(found, dict) else [found]
+        if not all(isinstance(entry, dict) and "budget" in entry for entry in entries):
+            raise InputError(f"{self.path}: not a file of 'lightning-mm reproduce'")
+        return found
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Train in the directory alone: two commands would train one run twice at a time, and lose each other's notes.
+
+        Raises:
+            InputError: Another command, or a worker that outlived its own, holds the directory.
+        """
+        directory = self.path.parent
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / LOCK_FILE).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                advice = "wait until it has ended, or choose another directory (--dir)"
+                raise InputError(f"{directory}: another 'lightning-mm reproduce' trains there; {advice}") from None
+            self.inherited, self._known = (file.fileno(),), self._read()
+            try:
+                yield
+            finally:
+                self.inherited = ()
 
     def require_same(self, jobs: Sequence[Job]) -> None:
         """Refuse runs that were trained on another budget than a job asks for.

@@ -40,14 +40,22 @@ def train(jobs: Sequence[Job], ledger: Ledger, workers: int, say: Say) -> None:
         say: Prints a line.
 
     Raises:
-        InputError: An argument of a training is wrong.
+        InputError: An argument of a training is wrong, or another command trains in the directory.
         Interrupted: Stopped; what was trained goes on from its last checkpoint.
         RuntimeError: A worker ended by a fault of the program; what it printed stays in RUN.log.
     """
-    left = ledger.missing(jobs)
-    if workers > 1 and len(left) > 1:
-        _Pool(left, ledger, workers, say).run()
+    if not ledger.missing(jobs):
         return
+    with ledger.held():
+        ledger.require_same(jobs)
+        left = ledger.missing(jobs)
+        if workers > 1 and len(left) > 1:
+            _Pool(left, ledger, workers, say).run()
+        else:
+            _one_after_the_other(left, ledger, say)
+
+
+def _one_after_the_other(left: Sequence[Job], ledger: Ledger, say: Say) -> None:
     for number, job in enumerate(left, start=1):
         say(f"{number}/{len(left)} {job.directory.name}")
         ledger.note(job)
@@ -125,6 +133,7 @@ class _Pool:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self.ledger.inherited,
             )
         return _Running(job, process, log)
 

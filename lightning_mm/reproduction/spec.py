@@ -12,6 +12,7 @@ from lightning_mm.nas.spec import QUIET, require_name, require_settings
 Kind = Literal["training", "removal"]
 Curve = Literal["subpixel", "noise"]
 EPOCHS = "trainer.max_epochs"
+_OF_ROWS = ("model.arch.", "model.removal.part", "model.removal.component", "run.weights")
 TABLES, BUDGETS = Path("experiments/tables"), Path("experiments/budgets")
 
 
@@ -46,14 +47,12 @@ class Row:
         files: Experiment files on top of the table's; with none, the row is what those say.
         kind: "training" from scratch; "removal" of components of a trained model (the paper's Section 5.1);
             ``None`` where the row is another's model, of which only the paper's numbers are shown.
-        note: What a reader has to know of it.
     """
 
     label: str
     paper: Printed = Printed()
     files: list[Path] = field(default_factory=list)
     kind: Kind | None = "training"
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,17 +193,26 @@ def jobs(table: TableSpec, budget: Budget, directory: Path, settings: dict[str, 
         settings: Dotted keys that prevail over the budget's.
 
     Raises:
-        InputError: The budget does not say how long a removal is fine-tuned.
+        InputError: The budget does not say how long a removal is fine-tuned, or a setting is one that rows or runs
+            have of their own, or of removals where there is none.
     """
     found = []
     has_removals = any(row.kind == "removal" for row in table.rows.values())
-    if has_removals and EPOCHS not in {**budget.settings, **settings}:
+    shared = {**budget.settings, **(budget.removal_settings if has_removals else {}), **settings}
+    if has_removals and EPOCHS not in shared:
         raise InputError(f"settings: a table of removals needs {EPOCHS} there")
+    for key, value in shared.items():
+        if key in ("seed_everything", "data.seed", "run.dir") or QUIET.get(key, value) != value:
+            raise InputError(f"settings: {key}: not used here; see --seeds, --dir and --workers")
+        if key.startswith(_OF_ROWS):
+            raise InputError(f"settings: {key}: this is what the rows of {table.name} differ in")
+        if key.startswith("model.removal.") and not has_removals:
+            raise InputError(f"settings: {key}: {table.name} removes nothing")
     for seed in budget.seeds:
         for name, row in table.trained.items():
             run_dir = directory / f"{table.run_name(row)}-seed{seed}"
             own: dict[str, Any] = {"seed_everything": seed, "data.seed": seed, "run.dir": str(run_dir), **QUIET}
-            values = {**budget.settings, **(budget.removal_settings if has_removals else {}), **settings, **own}
+            values = {**shared, **own}
             if row.kind != "removal":
                 values = {key: value for key, value in values.items() if not key.startswith("model.removal.")}
             more: list[str] = []

@@ -29,7 +29,7 @@ class Speeds:
         processor: The processor's name.
         threads: Threads of the processor.
         precision: "float32".
-        networks: Fingerprint of what was measured.
+        networks: Fingerprint of what was measured, and where.
     """
 
     rows: dict[str, dict[str, float]]
@@ -52,7 +52,7 @@ class Speeds:
 def frames_per_second(
     networks: Mapping[str, MagnifierConfig], size: tuple[int, int], path: Path, seconds: float
 ) -> Speeds:
-    """Measure all networks in turns, or read what was measured before on the same device.
+    """Measure all networks in turns, or read what was measured before of the same ones on the same device.
 
     A frame takes one encoder pass, one manipulator and one decoder, as in a video whose reference is encoded once.
     Weights do not matter and are random.
@@ -60,15 +60,16 @@ def frames_per_second(
     Args:
         networks: Architectures by name of the row.
         size: (height, width) of the frames.
-        path: File that keeps the result.
+        path: File that keeps the result; what is no such file is measured anew.
         seconds: Time for each network; what does not do three frames in it is left out.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    told: list[Any] = [{row: config.to_dict() for row, config in networks.items()}, size, name, torch.get_num_threads()]
+    where = (name, processor(), torch.get_num_threads())
+    told: list[Any] = [{row: config.to_dict() for row, config in networks.items()}, size, where, seconds]
     key = fingerprint({"told": told})
-    if path.exists() and (known := json.loads(path.read_text(encoding="utf-8")))["networks"] == key:
-        return Speeds(**known)
+    if (known := _measured_before(path)) is not None and known.networks == key:
+        return known
     blocks: dict[tuple[str, int], Block] = {}
     with torch.inference_mode(), exact_float32(device.type):
         for row, config in networks.items():
@@ -82,6 +83,13 @@ def frames_per_second(
     for (row, count), found in rounds.items():
         summary = Summary.of([count / one["passed"] for one in found])
         rows[row] = {"fps": summary.median, "lower": summary.lower, "upper": summary.upper}
-    speeds = Speeds(rows, *size, name, processor(), torch.get_num_threads(), "float32", key)
+    speeds = Speeds(rows, *size, *where, "float32", key)
     write_text_atomically(path, json.dumps(asdict(speeds), indent=2) + "\n")
     return speeds
+
+
+def _measured_before(path: Path) -> Speeds | None:
+    try:
+        return Speeds(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

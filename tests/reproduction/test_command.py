@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -99,12 +100,34 @@ def test_the_same_command_trains_only_what_is_missing(here, capsys, monkeypatch)
     assert run("--settings", "{data.val_pairs: 1}") == 2
     assert "one-seed0: was trained with other settings or files" in capsys.readouterr().err
     shutil.rmtree("runs/reproduce_quick/two-seed1")
+    Path("runs/reproduce_quick/mine_fps.json").write_text("{")
     assert run("--seeds", "[0, 1, 2]") == 0
     assert [next(a for a in args if "run.dir" in a).rsplit("/")[-1] for args in trained] == [
         "two-seed1",
         "one-seed2",
         "two-seed2",
     ]
+
+
+def test_the_command_that_is_told_makes_the_same(here, capsys):
+    assert run("--dir", "else where", "--settings", "{data.val_pairs: 1}", "--seeds", "[1, 0]", "--workers", "1") == 0
+    page = (here / "else where/mine.md").read_text()
+    told = shlex.split(next(line for line in page.splitlines() if "reproduce mine" in line).split("`")[1])
+    capsys.readouterr()
+    assert main(told[1:]) == 0
+    assert "1/" not in capsys.readouterr().err  # every run was found
+    assert (here / "else where/mine.md").read_text() == page
+    with (here / "else where/mine.csv").open() as file:
+        assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1", "0", "1", ""]
+
+
+def test_a_table_of_which_every_row_diverges_says_why(here, capsys, monkeypatch):
+    def diverge(args):
+        raise TrainingDivergedError("the loss became nan at step 7")
+
+    monkeypatch.setattr(training, "fit", diverge)
+    assert run("--seeds", "[0]") == 2
+    assert "mine.yaml: no row of it could be trained: the loss became nan at step 7" in capsys.readouterr().err
 
 
 def test_a_row_that_diverges_is_an_outcome(here, capsys, monkeypatch):
@@ -119,7 +142,7 @@ def test_a_row_that_diverges_is_an_outcome(here, capsys, monkeypatch):
     assert run() == 0
     out, _ = capsys.readouterr()
     assert "two blocks: seed 1 diverged: the loss became nan at step 7" in out
-    assert "one seed, so nothing can be said about chance" in out
+    assert "one seed of a row, so nothing can be said about chance" in out
 
 
 def test_a_row_whose_perceptual_weights_are_not_here_is_left_out_with_the_reason(here, capsys, monkeypatch):
@@ -150,12 +173,13 @@ def test_curves_of_the_trained_rows(here):
     assert len(rows) == 2 * 15
     page = (folder / "mine.html").read_text()
     assert "Subpixel test: motion magnified to 10 px" in page
-    assert "Seed 0 of each row, 1 scenes of 16 px a level." in page
+    assert "The lowest trained seed of each row; scenes per level: 1, of 16 px." in page
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["--settings", "{data.size: 5}"], "row one: "),
         (["--settings", "{data.size: 5}"], "data.size = 5"),
         (["--settings", "{data.photos: none}"], "data.photos = none: no such folder"),
         (["--seeds", "[]"], "seeds = []"),

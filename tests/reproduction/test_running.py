@@ -1,6 +1,9 @@
 """Several trainings at a time, with programs in their place that end in every way a training can."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -84,6 +87,58 @@ def test_other_ends_stop_everything_and_say_why(work, tmp_path, code, kind, mess
     assert Ledger(tmp_path).diverged() == {}
 
 
+def test_one_command_at_a_time_trains_in_a_directory(work, tmp_path):
+    said, jobs, run = work(DONE, DONE)
+    other, late = Ledger(tmp_path), Ledger(tmp_path)
+    with other.held():
+        other.note(jobs[0])
+        with pytest.raises(InputError, match="another 'lightning-mm reproduce' trains there; wait until it has ended"):
+            run()
+        assert said == []
+    with late.held():  # what was noted since it was read is not lost
+        late.note(jobs[1])
+    assert json.loads((tmp_path / LEDGER_FILE).read_text()).keys() == {"row0-seed0", "row1-seed0"}
+    run()
+    with other.held():
+        run()  # nothing is left to train
+
+
+def test_workers_of_a_command_that_was_killed_hold_the_directory(tmp_path):
+    wait = f"import os, time; open({str(tmp_path / 'pid')!r} + str(os.getpid()), 'w').close(); time.sleep(120)"
+    program = (
+        "import sys; from pathlib import Path; from lightning_mm.reproduction import ledger, running, spec\n"
+        f"running.command_line = lambda job: [sys.executable, '-c', {wait!r}]\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "jobs = [spec.Job(n, 'training', 0, folder / n, []) for n in 'ab']\n"
+        "running.train(jobs, ledger.Ledger(folder), 2, print)"
+    )
+    command = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        while len(list(tmp_path.glob("pid*"))) < 2:
+            assert command.poll() is None
+            time.sleep(0.05)
+    finally:
+        command.kill()
+        command.wait()
+        workers = [int(path.name.removeprefix("pid")) for path in tmp_path.glob("pid*")]
+        refusals = []
+        for worker in workers:
+            try:
+                with Ledger(tmp_path).held():
+                    refusals.append("")
+            except InputError as error:
+                refusals.append(str(error))
+            os.kill(worker, signal.SIGKILL)
+    assert len(refusals) == 2
+    assert all("another 'lightning-mm reproduce' trains there" in refusal for refusal in refusals)
+    while True:  # an orphan is gone a moment behind its end
+        try:
+            with Ledger(tmp_path).held():
+                break
+        except InputError:
+            time.sleep(0.05)
+
+
 def test_another_budget_is_another_directory(work, tmp_path):
     _, jobs, run = work(DONE, DONE)
     run()
@@ -97,6 +152,10 @@ def test_another_budget_is_another_directory(work, tmp_path):
     (tmp_path / LEDGER_FILE).write_text("{")
     with pytest.raises(InputError, match=r"runs\.json: not valid JSON"):
         Ledger(tmp_path)
+    for content in ([], {"row0-seed0": {}}, {"row0-seed0": "budget"}):
+        (tmp_path / LEDGER_FILE).write_text(json.dumps(content))
+        with pytest.raises(InputError, match=r"runs\.json: not a file of 'lightning-mm reproduce'"):
+            Ledger(tmp_path)
 
 
 def test_a_file_that_has_changed_is_another_budget(tmp_path):

@@ -96,6 +96,24 @@ def test_removals_are_compared_with_as_long_a_training(tmp_path):
             assert {f"--trainer.max_epochs={budget.switch_epochs}", "--finetune_epochs=5"} <= set(job.arguments)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "message"),
+    [
+        ("1", "data.seed", "settings: data.seed: not used here; see --seeds"),
+        ("1", "run.dir", "settings: run.dir: not used here"),
+        ("2", "trainer.devices", "settings: trainer.devices: not used here; see --seeds, --dir and --workers"),
+        ("1", "model.removal.part", "settings: model.removal.part: this is what the rows of table1 differ in"),
+        ("2", "model.arch.bottleneck", "settings: model.arch.bottleneck: this is what the rows of table2 differ in"),
+        ("2", "model.removal.lr", "settings: model.removal.lr: table2 removes nothing"),
+    ],
+)
+def test_settings_that_would_do_nothing_or_make_rows_alike_are_refused(name, key, message, tmp_path):
+    table = read_table(Path(f"experiments/tables/{name}.yaml"))
+    budget = read_budget(Path("experiments/budgets/cpu.yaml"))
+    with pytest.raises(InputError, match=message):
+        jobs(table, budget, tmp_path, {key: 4})
+
+
 BROKEN = [
     ({"reference": "none"}, "row 'none': must be one of a, b"),
     ({"questions": [{"asks": "?", "row": "c", "against": "a"}]}, "row 'c': must be one of a, b"),

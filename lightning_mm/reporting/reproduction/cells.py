@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from html import escape
 
+from lightning_mm.removal.record import Removal
 from lightning_mm.reporting.comparison import Difference
 from lightning_mm.reporting.reproduction.rows import Table, TableRow, printed
 from lightning_mm.reporting.run import DASH, signed
@@ -43,10 +44,13 @@ def html(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """A line for each row and seed: what was measured, beside what the paper prints of the row."""
+    """A line for each row and seed: what was measured, beside what the paper prints of the row.
+
+    Steps and samples of a removal are those of its fine-tuning, behind "switch_steps" with switches.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measured = ("seed", "params", "paper_gflops", "ssim", "psnr", "lpips", "steps", "samples", "fps")
+    measured = ("seed", "params", "paper_gflops", "ssim", "psnr", "lpips", "switch_steps", "steps", "samples", "fps")
     printed = ("params", "gflops", "ssim", "lpips", "fps")
     writer.writerow(["row", *measured, *(f"printed_{name}" for name in printed)])
     for row in table.rows:
@@ -58,7 +62,8 @@ def as_csv(table: Table) -> str:
                 metrics = [_plain(run.metric(name), 6) for name in ("ssim", "psnr", "lpips")]
                 budget = [str(results.budget.get(name, "")) for name in ("steps", "samples")]
                 cost = [str(results.cost["params"]), f"{results.cost['paper_flops'] / 1e9:.3f}"]
-                ours = [str(run.seed), *cost, *metrics, *budget, f"{row.fps['fps']:.4g}" if row.fps else ""]
+                switched = str(Removal.read(run.path).steps if row.row.kind == "removal" else 0)
+                ours = [str(run.seed), *cost, *metrics, switched, *budget, f"{row.fps['fps']:.4g}" if row.fps else ""]
             writer.writerow([row.name, *ours, *its])
     return text.getvalue()
 
@@ -145,5 +150,7 @@ _COLUMNS: dict[str, _Cell] = {
     f"SSIM{PAPER}": _printed("ssim", 3),
     f"SSIM minus reference{PAPER}": _printed_minus("ssim"),
     "LPIPS": lambda table, row: None if row.model is None else _ours("lpips")(table, row),
+    "LPIPS minus reference": _minus("lpips"),
     f"LPIPS{PAPER}": _printed("lpips", 3),
+    f"LPIPS minus reference{PAPER}": _printed_minus("lpips"),
 }

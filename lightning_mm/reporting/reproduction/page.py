@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
 from lightning_mm.reporting.html import warning as warning_box
 from lightning_mm.reporting.plot import plot
-from lightning_mm.reporting.provenance import FLOOR_NAMES, absence_reasons, comparability_warnings, provenance_lines
+from lightning_mm.reporting.provenance import FLOOR_NAMES, absence_reasons, differences, provenance_lines
 from lightning_mm.reporting.reproduction import figures
 from lightning_mm.reporting.reproduction.cells import as_csv, html, markdown
 from lightning_mm.reporting.reproduction.rows import Table, table_of
@@ -51,7 +51,8 @@ def text(table: Table) -> str:
     """The Markdown."""
     made, sweep = table.made, _sweep(table)
     lines = [f"# {made.table.title}", "", made.table.description, "", markdown(table), ""]
-    lines += [f"- {line}" for line in (*_verdict(table), *_floors(table), *_absences(table))]
+    differ = [f"Not all runs are comparable; they differ in {line}." for line in _incomparable(table)]
+    lines += [f"- {line}" for line in (*_verdict(table), *differ, *_floors(table), *_absences(table))]
     lines += ["", _OURS, "", _PAPER, "", f"`{made.command}`: {made.budget.description}", ""]
     return "\n".join([*lines, provenance_lines(sweep), f"- FPS: {made.speeds.conditions}", ""])
 
@@ -68,7 +69,7 @@ def page(table: Table) -> str:
         f"<header><p class=kicker>The paper's table beside ours</p><h1>{escape(made.table.title)}</h1>"
         f'<p class="lead">{escape(made.table.description)}</p></header>',
         f'<section class=verdict>{budget}<ul class="answers">{said}</ul>{facts(sweep)}</section>',
-        "" if _has_removals(table) else warning_box(comparability_warnings(sweep), "Compare only rows that agree."),
+        warning_box(_incomparable(table), "Compare only rows that agree."),
         f"<section id=paper><h2>The table</h2>{html(table)}{small}</section>",
         *(_differences(table, metric) for metric in ("ssim", "lpips")),
         _speed(table),
@@ -113,11 +114,24 @@ def _floors(table: Table) -> list[str]:
 
 def _absences(table: Table) -> list[str]:
     told = [f"{row.row.label}: {reason}." for row in table.rows for reason in row.absent]
-    return [*told, *(f"{line}." for line in absence_reasons(_sweep(table)))]
+    return [*told, *_removals(table), *(f"{line}." for line in absence_reasons(_sweep(table)))]
 
 
-def _has_removals(table: Table) -> bool:
-    return any(row.row.kind == "removal" for row in table.rows)
+def _incomparable(table: Table) -> list[str]:
+    """In what runs differ although they must not; a removal is trained in two parts, of which it records the second."""
+    return differences(table.runs, without=("steps", "samples seen") if _removals(table) else ())
+
+
+def _removals(table: Table) -> list[str]:
+    """How rows of removals and those beside them are trained."""
+    if not any(row.row.kind == "removal" for row in table.rows):
+        return []
+    return [
+        f"Rows of removals are trained for {table.made.budget.switch_epochs} epochs with switches, then behind the "
+        "cut, each with a learning rate schedule of its own and on the same samples from the first on; their steps "
+        "below are those behind the cut. The reference row has as many epochs as both together, under one schedule. "
+        "FPS is that of the lowest seed's network."
+    ]
 
 
 def _differences(table: Table, metric: str) -> str:
@@ -141,7 +155,7 @@ def _curve(table: Table, name: str) -> str:
     x, x_title, heading = _CURVES[name]
     figure = figures.curves(table.made.curves[name], x, x_title, {row.name: row.row.label for row in table.rows})
     about = (
-        f"Seed {table.made.budget.seeds[0]} of each row, {table.made.budget.curve_samples} scenes of "
-        f"{table.made.budget.curve_size} px a level."
+        f"The lowest trained seed of each row; scenes per level: {table.made.budget.curve_samples}, of "
+        f"{table.made.budget.curve_size} px."
     )
     return f'<section><h2>{escape(heading)}</h2>{plot(figure, name)}<p class="small">{escape(about)}</p></section>'

@@ -13,7 +13,8 @@ from lightning_mm.reproduction.command import Reproduction
 from lightning_mm.reproduction.spec import Printed, Question, Row
 
 METRICS = ("ssim", "lpips")
-_FEWEST = 3
+_FEWEST = 4
+"""Rows of which an order is told."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Table:
         if found is None:
             return f"{question.asks} {names}: not trained here; {paper}."
         if found.low is None or found.high is None:
-            said = f"SSIM {signed(found.value)}, one seed, so nothing can be said about chance"
+            said = f"SSIM {signed(found.value)}, one seed of a row, so nothing can be said about chance"
         else:
             interval = f"{signed(found.low)} to {signed(found.high)}"
             said = f"{found.word} here, SSIM {signed(found.value)} (95 % interval {interval}, {found.seeds[0]} seeds)"
@@ -104,7 +105,7 @@ class Table:
             for row in self.rows
             if row.paper.ssim is not None and row.model is not None and row.model.ssim is not None
         ]
-        if len(pairs) <= _FEWEST or len({paper for paper, _ in pairs}) < 2:
+        if len(pairs) < _FEWEST or any(len(set(values)) < 2 for values in zip(*pairs, strict=True)):
             return None
         found = kendalltau([paper for paper, _ in pairs], [ours for _, ours in pairs])
         tau, chance = (float(value) for value in np.asarray(found))

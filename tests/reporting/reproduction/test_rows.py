@@ -1,13 +1,16 @@
 """Differences, answers and cells of a table against numbers worked out by hand and by scipy."""
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scipy import stats
 
 from lightning_mm.models import MagnifierConfig
+from lightning_mm.removal.record import Removal
 from lightning_mm.reporting.reproduction import figures
-from lightning_mm.reporting.reproduction.cells import columns, markdown
+from lightning_mm.reporting.reproduction.cells import as_csv, columns, markdown
 from lightning_mm.reporting.reproduction.page import page, text
 from lightning_mm.reporting.reproduction.rows import table_of
 from lightning_mm.reporting.run import signed
@@ -60,6 +63,7 @@ def test_the_order_against_the_papers_is_kendalls_tau(fake):
     tau = stats.kendalltau([0.95, 0.97, 0.96, 0.98], [0.7, 0.9, 0.8, 0.6]).statistic
     assert f"Kendall's tau {signed(tau, 2)} over 4 rows" in table_of(made(fake, scores, printed)).agreement()
     assert table_of(made(fake, scores, {"a": 0.95, "bb": 0.97, "ccc": 0.96})).agreement() is None
+    assert table_of(made(fake, dict.fromkeys(scores, (0.7,)), printed)).agreement() is None  # none has an order
 
 
 def test_answers_say_what_the_interval_says(fake):
@@ -81,6 +85,36 @@ def test_columns_without_anything_are_left_out(fake):
     assert "FPS" not in columns(table_of(made(fake, {"a": A}, speeds=Speeds({}, 1, 1, "cpu", "p", 1, "float32", "x"))))
     head, rule, *rows = markdown(table).splitlines()
     assert {line.count("|") for line in (head, rule, *rows)} == {len(columns(table)) + 1}
+
+
+def test_lpips_is_compared_as_ssim_is(fake):
+    table = table_of(made(fake, {"a": A, "b": B}))
+    for row, (mine, its) in zip(table.rows, ((0.19, 0.180), (0.25, 0.187)), strict=True):
+        for run in row.model.runs:
+            run.results.metrics["lpips"] = mine + 0.001 * run.seed
+        object.__setattr__(row.row, "paper", Printed(lpips=its))
+    found = columns(table)
+    assert found["LPIPS minus reference"][1].startswith("+0.0600 (")
+    assert found["LPIPS minus reference (paper)"][1] == "+0.007"
+
+
+def test_runs_that_do_not_compare_are_named_but_not_for_the_two_parts_of_a_removal(fake):
+    reproduction = made(fake, {"a": A, "b": B})
+    for path, results in reproduction.results["b"]:
+        results.budget["steps"] = 200
+        Removal({}, "baseline", 1, 100, [], {}, {}, {}, {}).write(path)
+    told = text(table_of(reproduction))
+    assert "Not all runs are comparable; they differ in steps: " in told
+    assert "Not all runs are comparable" in page(table_of(reproduction))
+    rows = {**reproduction.table.rows, "b": replace(reproduction.table.rows["b"], kind="removal")}
+    cut = replace(reproduction, table=replace(reproduction.table, rows=rows))
+    told = text(table_of(cut))
+    assert "Not all runs are comparable" not in told + page(table_of(cut))
+    assert "Rows of removals are trained for 1 epochs with switches, then behind the cut" in told
+    counts = [(one["switch_steps"], one["steps"]) for one in csv.DictReader(as_csv(table_of(cut)).splitlines())]
+    assert counts == [("0", "300")] * 3 + [("100", "200")] * 3
+    cut.results["b"][0][1].validation["digest"] = "another"
+    assert "they differ in validation set: " in text(table_of(cut))
 
 
 def test_what_is_missing_and_what_is_below_the_floor_is_said(fake):
