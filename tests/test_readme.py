@@ -1,5 +1,6 @@
 """Every command that the README shows is run, on tiny data, in the README's order, and its Python too."""
 
+import math
 import re
 import shlex
 import shutil
@@ -53,7 +54,7 @@ TINY_SUPERRES = {
 SMALLER = {
     "fit": [f"--{key}={value}" for key, value in TINY.items()],
     "release": ["--settings", yaml.safe_dump(TINY, default_flow_style=True, width=1000).strip(), "--output=released"],
-    "evaluate": ["--pairs=1", "--samples=1", "--size=16", "--lpips=off"],
+    "evaluate": ["--pairs=1", "--samples=1", "--size=16", "--lpips=off", "--clips=1"],
     "threshold fit": ["--draws=100"],
     "benchmark frames": ["--weights=[tiny]", "--resolutions=[32x24]", "--seconds=1"],
     "benchmark train": ["--repeats=1", *(f"--{key}={value}" for key, value in TINY.items())],
@@ -170,7 +171,7 @@ def make_sandbox(folder):
     port = {_port_name(name): value for name, value in Magnifier(MagnifierConfig.baseline()).state_dict().items()}
     torch.save({"model_state_dict": port}, folder / "epoch50.tar")
     with ClipWriter(folder / "clip.mp4", 64, 64, fps=Fraction(25)) as writer:
-        for number in range(6):
-            frame = np.roll(picture, number % 3, axis=1)
+        for number in range(24):
+            frame = np.roll(picture, round(2 * math.sin(math.pi * number / 4)), axis=1)
             writer.write(frame)
             Image.fromarray(frame).save(folder / "frames" / f"{number}.png")

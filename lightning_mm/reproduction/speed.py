@@ -23,6 +23,7 @@ class Speeds:
 
     Attributes:
         rows: By name of the row: "fps" (median over repeats), "lower" and "upper" (quartiles).
+        left_out: By name of the row, why it has none.
         height: Height of the frames in pixels.
         width: Their width.
         device: The GPU's name, or "cpu".
@@ -33,6 +34,7 @@ class Speeds:
     """
 
     rows: dict[str, dict[str, float]]
+    left_out: dict[str, str]
     height: int
     width: int
     device: str
@@ -71,6 +73,7 @@ def frames_per_second(
     if (known := _measured_before(path)) is not None and known.networks == key:
         return known
     blocks: dict[tuple[str, int], Block] = {}
+    left: dict[str, str] = {}
     with torch.inference_mode(), exact_float32(device.type):
         for row, config in networks.items():
             frame = torch.zeros(1, 3, *size, device=device)
@@ -78,12 +81,14 @@ def frames_per_second(
             count, reason = warm_up(work, device, seconds)
             if reason is None:
                 blocks[row, count] = block_of(work, device, count)
+            else:
+                left[row] = reason
         rounds = interleaved(blocks, seconds)
     rows = {}
     for (row, count), found in rounds.items():
         summary = Summary.of([count / one["passed"] for one in found])
         rows[row] = {"fps": summary.median, "lower": summary.lower, "upper": summary.upper}
-    speeds = Speeds(rows, *size, *where, "float32", key)
+    speeds = Speeds(rows, left, *size, *where, "float32", key)
     write_text_atomically(path, json.dumps(asdict(speeds), indent=2) + "\n")
     return speeds
 

@@ -114,6 +114,8 @@ def _floors(table: Table) -> list[str]:
 
 def _absences(table: Table) -> list[str]:
     told = [f"{row.row.label}: {reason}." for row in table.rows for reason in row.absent]
+    slow = table.made.speeds.left_out
+    told += [f"{row.row.label}: no FPS: {slow[row.name]}." for row in table.rows if row.name in slow]
     return [*told, *_removals(table), *(f"{line}." for line in absence_reasons(_sweep(table)))]
 
 

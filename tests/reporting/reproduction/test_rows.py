@@ -20,7 +20,9 @@ from lightning_mm.reproduction.speed import Speeds
 from lightning_mm.runs import Results
 
 A, B, C = (0.71, 0.72, 0.75), (0.74, 0.73, 0.79), (0.70, 0.72, 0.74)
-SPEEDS = Speeds({"a": {"fps": 2.0, "lower": 1.9, "upper": 2.1}}, 384, 384, "cpu", "Test Processor", 2, "float32", "x")
+LEFT_OUT = {"b": "one frame took 9.0 s"}
+FPS = {"a": {"fps": 2.0, "lower": 1.9, "upper": 2.1}}
+SPEEDS = Speeds(FPS, LEFT_OUT, 384, 384, "cpu", "Test Processor", 2, "float32", "x")
 
 
 def made(fake, scores, printed=None, absent=None, speeds=SPEEDS, asks=()):
@@ -82,7 +84,9 @@ def test_columns_without_anything_are_left_out(fake):
     table = table_of(made(fake, {"a": A, "b": B}))
     assert "FPS" in columns(table)
     assert not any(header.endswith("(paper)") for header in columns(table))
-    assert "FPS" not in columns(table_of(made(fake, {"a": A}, speeds=Speeds({}, 1, 1, "cpu", "p", 1, "float32", "x"))))
+    assert "FPS" not in columns(
+        table_of(made(fake, {"a": A}, speeds=Speeds({}, {}, 1, 1, "cpu", "p", 1, "float32", "x")))
+    )
     head, rule, *rows = markdown(table).splitlines()
     assert {line.count("|") for line in (head, rule, *rows)} == {len(columns(table)) + 1}
 
@@ -121,6 +125,7 @@ def test_what_is_missing_and_what_is_below_the_floor_is_said(fake):
     found = text(table_of(made(fake, {"a": A, "b": ()}, absent={"b": ["seed 0 diverged: nan"]})))
     assert "| row b |" in found
     assert "row b: seed 0 diverged: nan." in found
+    assert "row b: no FPS: one frame took 9.0 s." in found
     assert "No row reaches the SSIM of an unmagnified frame" in found  # the fake's floor is 0.8712
     assert "No row reaches" not in text(table_of(made(fake, {"a": (0.9, 0.91, 0.92)})))
 
