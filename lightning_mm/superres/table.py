@@ -82,7 +82,8 @@ def markdown(record: dict[str, Any]) -> str:
         f"PSNR: {record['psnr']}.",
         f"Ours is measured on {images['images']} images of {images['size']} px ({images['name']}, {images['digest']}); "
         "the paper names no images: compare differences, not levels.",
-        f"Every row was trained for {rows[REFERENCE]['steps']:,} steps, the reference too.",
+        f"Every row was trained for {rows[REFERENCE]['steps']:,} steps, the reference too, with one seed: how "
+        "far chance moves a difference is not measured.",
         f"Blocks: {', '.join(f'{sign} {meaning}' for sign, meaning in MARKS.items())}.",
         f"Settings, versions and hardware: {RECORD_FILE}.",
     ]

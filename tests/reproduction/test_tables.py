@@ -52,6 +52,40 @@ def test_every_row_has_the_papers_parameters_and_flops(name):
                 assert round(value, digits) == printed, (row_name, what)
 
 
+# What the paper prints in brackets: SSIM and LPIPS minus those of the reference row.
+PRINTED_DIFFERENCES = {
+    "1": {
+        "encoder_relu": (-0.001, 0.007),
+        "encoder_skip": (-0.003, 0.015),
+        "encoder_block": (-0.002, 0.006),
+        "manipulator_relu": (-0.001, 0.001),
+        "manipulator_skip": (0.0, 0.001),
+        "manipulator_block": (-0.001, 0.002),
+        "decoder_relu": (-0.014, 0.072),
+        "decoder_skip": (-0.009, 0.051),
+        "decoder_block": (-0.035, 0.137),
+    },
+    "2": {
+        "d3_c112": (-0.009, 0.041),
+        "d6_c80": (-0.002, 0.011),
+        "d12_c56": (0.001, -0.005),
+        "d15_c48": (0.002, -0.008),
+        "d36_c32": (0.004, -0.019),
+        "d144_c16": (0.003, -0.016),
+    },
+    "A7": {"e13_d8": (-0.001, 0.003), "e22_d6": (-0.003, 0.018), "e28_d5": (-0.005, 0.022)},
+}
+
+
+@pytest.mark.parametrize("name", PRINTED_DIFFERENCES)
+def test_printed_numbers_differ_as_the_paper_prints_it(name):
+    table = read_table(Path(f"experiments/tables/{name}.yaml"))
+    reference = table.rows[table.reference].paper
+    rows = {row: one.paper for row, one in table.rows.items() if row != table.reference}
+    found = {row: (p.ssim - reference.ssim, p.lpips - reference.lpips) for row, p in rows.items()}
+    assert found == {row: pytest.approx(pair, abs=1e-9) for row, pair in PRINTED_DIFFERENCES[name].items()}
+
+
 @pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_is_a_training_that_can_start(name, budget, monkeypatch, tmp_path):

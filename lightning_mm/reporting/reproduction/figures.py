@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lightning_mm.reporting.reproduction.rows import Table, TableRow
-from lightning_mm.reporting.style import BLUE, GRID, INK, LINE, MUTED, PAPER_COLOR, layout, padded
+from lightning_mm.reporting.style import BLUE, GRID, INK, LINE, MUTED, PAPER_COLOR, layout, log_ticks, padded
 
 OURS, PAPERS = "ours, 95 % interval over seeds", "paper's"
 _ROW_HEIGHT, _LEFT = 46, 240
@@ -123,11 +123,11 @@ def curves(rows: Sequence[dict[str, Any]], x: str, x_title: str, names: dict[str
         figure.add_scatter(
             x=[row[x] for row in own],
             y=[row["ssim"] for row in own],
-            name=names.get(method, method),
+            name=escape(str(names.get(method, method)), quote=False),
             mode="lines+markers",
             line={"color": colours[number % len(colours)]},
         )
-    figure.update_xaxes(type="log", title_text=x_title)
+    figure.update_xaxes(type="log", title_text=x_title, **log_ticks())
     figure.update_yaxes(title_text="SSIM", tickformat=".3~f")
     return figure
 
