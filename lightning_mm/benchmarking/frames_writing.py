@@ -14,7 +14,7 @@ from lightning_mm.benchmarking.frame_speed import ENCODES, FrameSpeed, Measured
 from lightning_mm.benchmarking.paper_speed import NETWORKS, PAPER_SPEEDS
 from lightning_mm.benchmarking.resolutions import REAL_TIME_FPS
 
-MIN_WIDTH = 110
+MIN_WIDTH = 140
 LEFT_OUT = "left out"
 CSV_COLUMNS = (
     *("network", "encodes", "resolution", "width", "height", "fps", "fps_lower", "fps_upper", "ms_per_frame"),

@@ -54,12 +54,13 @@ class Calibration:
 
     def lines(self) -> list[str]:
         """What was found, in words."""
-        c, b, a = self.curve.coefficients
+        c, *more = self.curve.coefficients
+        b, a = (f"{'-' if value < 0.0 else '+'} {abs(value):.6g}" for value in more)
         what = "pairs" if self.ratings.pairs else "models"
         spread = "" if self.residual is None else f", residual standard deviation {self.residual:.3f}"
         lines = [
             f"SSIM {self.value:.4f} at score {self.score:g}, {self._interval()}",
-            f"score = {c:.6g} {b:+.6g} SSIM {a:+.6g} SSIM^2 ({len(self.ratings.models)} {what}, degrees of freedom "
+            f"score = {c:.6g} {b} SSIM {a} SSIM^2 ({len(self.ratings.models)} {what}, degrees of freedom "
             f"{self.freedom}{spread})",
         ]
         if self.freedom == 0:

@@ -36,7 +36,7 @@ def run(bench: Bench) -> Record:
         shown.append(
             Shown(
                 f"Noise test: {motion:g} px magnified to 10 px, SSIM",
-                ("method", *(f"noise {point:.2g}" for point in points)),
+                ("method", *(f"noise {point:.3g}" for point in points)),
                 [(short[method], *(f"{value:.4f}" for value in values)) for method, values in found.items()],
             )
         )

@@ -31,7 +31,7 @@ class Threshold:
         kind: "paper": as printed; "calibrated": fitted to ratings; "anchored": the paper's, carried over to other
             validation pairs by models that are trained on both.
         source: Where it comes from, as a phrase.
-        interval: Its 95 % interval; an end beyond what was observed is ``None``, as is the whole where there is none.
+        interval: Its 95 % interval; an end that the data do not bound is ``None``, as is the whole where there is none.
         validation: Identity of the validation pairs that it holds for, as in ``Results``; ``None`` where that is not
             known.
     """
@@ -137,8 +137,11 @@ def interval_text(interval: Interval | None) -> str:
     """A 95 % interval in words."""
     if interval is None:
         return "no interval"
-    low, high = ("beyond what was observed" if end is None else f"{end:.4f}" for end in interval)
-    return f"95 % interval {low} to {high}"
+    low, high = interval
+    if low is None or high is None:
+        ends = [f"{word} {end:.4f}" for word, end in (("from", low), ("up to", high)) if end is not None]
+        return f"95 % interval {ends[0]} without a further bound" if ends else "95 % interval without bounds"
+    return f"95 % interval {low:.4f} to {high:.4f}"
 
 
 PAPER_THRESHOLD = Threshold(

@@ -252,6 +252,7 @@ def test_the_command_writes_a_line_that_reports_read_and_a_page(tmp_path, capsys
     assert record["settings"] == {"score": 3.0, "draws": 200, "seed": 0, "over": None}
     assert [model["ratings"] for model in record["models"]] == [12] * 5
     c, b, a = record["polynomial"]
+    assert f"score = {c:.6g} - {-b:.6g} SSIM + {a:.6g} SSIM^2" in out
     assert c + b * threshold.value + a * threshold.value**2 == pytest.approx(3.0, abs=1e-6)
     html = (tmp_path / "out/threshold.html").read_text()
     assert f"SSIM {threshold.value:.4f} at score 3" in html

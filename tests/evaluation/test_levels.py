@@ -135,6 +135,8 @@ def test_the_protocols_say_what_they_did(small_set, bench):
     assert record.about.endswith("SSIM leaves out 3 px at each side.")
     shown = noise.run(bench({}, small_set, samples=1))
     assert "leaves out" not in shown.about
+    assert record.shown[0].columns[1:] == ("motion 0.01 px", "motion 0.1 px", "motion 1 px")
+    assert shown.shown[0].columns[1:] == ("noise 0.01", "noise 1", "noise 100")
     assert {name: len(rows) for name, rows in shown.tables.items()} == {"noise_0.05px": 21, "noise_5px": 21}
 
 

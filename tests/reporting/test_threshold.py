@@ -10,7 +10,7 @@ from lightning_mm.errors import InputError
 from lightning_mm.reporting.collect import collect
 from lightning_mm.reporting.html import page
 from lightning_mm.reporting.scatter import scatter
-from lightning_mm.reporting.threshold import PAPER_THRESHOLD, VISUAL_THRESHOLD_SSIM, Threshold
+from lightning_mm.reporting.threshold import PAPER_THRESHOLD, VISUAL_THRESHOLD_SSIM, Threshold, interval_text
 from lightning_mm.tracking.table import COLUMNS, trade_off
 
 DIGEST = "9c1e77b0a2f4"  # of the fake sweep's validation pairs
@@ -31,6 +31,20 @@ def test_a_file_gives_back_what_was_written(threshold, tmp_path):
     threshold.write(tmp_path / "new/threshold.json", how="somehow")
     assert Threshold.read(tmp_path / "new/threshold.json") == threshold
     assert json.loads((tmp_path / "new/threshold.json").read_text())["how"] == "somehow"
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (None, "no interval"),
+        ((0.91, 0.94), "95 % interval 0.9100 to 0.9400"),
+        ((0.91, None), "95 % interval from 0.9100 without a further bound"),
+        ((None, 0.94), "95 % interval up to 0.9400 without a further bound"),
+        ((None, None), "95 % interval without bounds"),
+    ],
+)
+def test_an_interval_in_words(interval, text):
+    assert interval_text(interval) == text
 
 
 BAD = {
@@ -63,7 +77,7 @@ def test_page_and_figure_draw_the_line_they_are_given(fake):
     sweep = collect(fake.directory, ANCHORED)
     html = page(sweep)
     assert "1 of 2 trained models reaches the anchored SSIM of 0.9234" in html
-    assert "The 0.9234 line is an anchored visual threshold (by three widths; 95 % interval 0.9100 to beyond" in html
+    assert "The 0.9234 line is an anchored visual threshold (by three widths; 95 % interval from 0.9100 without" in html
     assert "0.966" not in html
     figure = scatter(sweep)
     assert 0.92345 in [shape.y0 for shape in figure.layout.shapes if shape.type == "line"]
