@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -73,17 +70,19 @@ def test_a_divergence_is_recorded_and_not_tried_again(work, tmp_path):
         ),
         ("print('disk full'); sys.exit(75)", Interrupted, "row0-seed0: disk full"),
         ("raise KeyError('x')", RuntimeError, "row0-seed0 ended with exit code 1; the end of "),
-        ("import os; os.kill(os.getpid(), 9)", RuntimeError, "row0-seed0.log: it printed nothing"),
+        ("os.kill(os.getpid(), 9)", RuntimeError, "row0-seed0.log: it printed nothing"),
     ],
 )
 def test_other_ends_stop_everything_and_say_why(work, tmp_path, code, kind, message):
-    wait = "import pathlib, sys, time; pathlib.Path(sys.argv[1] + '.started').touch(); time.sleep(60)"
-    _, _, run = work(f"import sys; {code}", wait)
-    start = time.monotonic()
+    pid = "import os, pathlib, sys, time; here = pathlib.Path(sys.argv[1]).parent; "
+    wait = pid + "(here / f'pid{os.getpid()}').touch(); time.sleep(120)"
+    _, _, run = work(f"{pid}\nwhile not [*here.glob('pid*')]: time.sleep(0.01)\n{code}", wait)
     with pytest.raises(kind) as caught:
         run()
     assert message in str(caught.value)
-    assert time.monotonic() - start < 50  # the one that waits was ended
+    (waiting,) = tmp_path.glob("pid*")
+    with pytest.raises(ProcessLookupError):  # the one that waits was ended
+        os.kill(int(waiting.name.removeprefix("pid")), 0)
     assert Ledger(tmp_path).diverged() == {}
 
 
@@ -103,40 +102,19 @@ def test_one_command_at_a_time_trains_in_a_directory(work, tmp_path):
         run()  # nothing is left to train
 
 
-def test_workers_of_a_command_that_was_killed_hold_the_directory(tmp_path):
-    wait = f"import os, time; open({str(tmp_path / 'pid')!r} + str(os.getpid()), 'w').close(); time.sleep(120)"
-    program = (
-        "import sys; from pathlib import Path; from lightning_mm.reproduction import ledger, running, spec\n"
-        f"running.command_line = lambda job: [sys.executable, '-c', {wait!r}]\n"
-        f"folder = Path({str(tmp_path)!r})\n"
-        "jobs = [spec.Job(n, 'training', 0, folder / n, []) for n in 'ab']\n"
-        "running.train(jobs, ledger.Ledger(folder), 2, print)"
-    )
-    command = subprocess.Popen([sys.executable, "-c", program])
+def test_a_worker_that_outlives_its_command_holds_the_directory(work, tmp_path):
+    said, jobs, _ = work("import time; time.sleep(120)")
+    ledger = Ledger(tmp_path)
+    with ledger.held():
+        worker = running._Pool(jobs, ledger, 2, said.append)._start(0, jobs[0]).process
     try:
-        while len(list(tmp_path.glob("pid*"))) < 2:
-            assert command.poll() is None
-            time.sleep(0.05)
+        with pytest.raises(InputError, match="another 'lightning-mm reproduce' trains there"), Ledger(tmp_path).held():
+            pass
     finally:
-        command.kill()
-        command.wait()
-        workers = [int(path.name.removeprefix("pid")) for path in tmp_path.glob("pid*")]
-        refusals = []
-        for worker in workers:
-            try:
-                with Ledger(tmp_path).held():
-                    refusals.append("")
-            except InputError as error:
-                refusals.append(str(error))
-            os.kill(worker, signal.SIGKILL)
-    assert len(refusals) == 2
-    assert all("another 'lightning-mm reproduce' trains there" in refusal for refusal in refusals)
-    while True:  # an orphan is gone a moment behind its end
-        try:
-            with Ledger(tmp_path).held():
-                break
-        except InputError:
-            time.sleep(0.05)
+        worker.kill()
+        worker.wait()
+    with Ledger(tmp_path).held():
+        pass
 
 
 def test_another_budget_is_another_directory(work, tmp_path):
