@@ -1,6 +1,7 @@
 """Frames per second of a table's networks, measured in turns so that they compare."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ class Speeds:
         threads: Threads of the processor.
         precision: "float32".
         networks: Fingerprint of what was measured, and where.
+        load: Processes that wanted a processor in the minute before: other programs', and trainings that had just
+            ended.
+        processors: How many the machine has.
     """
 
     rows: dict[str, dict[str, float]]
@@ -42,6 +46,18 @@ class Speeds:
     threads: int
     precision: str
     networks: str
+    load: float
+    processors: int
+
+    @property
+    def warning(self) -> str | None:
+        """Why the numbers may be low; ``None`` where the machine was quiet or frames were not its processor's work."""
+        if self.device != "cpu" or self.load <= self.processors / 2:
+            return None
+        return (
+            f"FPS may be low: in the minute before, the machine's load was {self.load:.1f} on {self.processors} "
+            "processors."
+        )
 
     @property
     def conditions(self) -> str:
@@ -74,6 +90,7 @@ def frames_per_second(
         return known
     blocks: dict[tuple[str, int], Block] = {}
     left: dict[str, str] = {}
+    load = os.getloadavg()[0]
     with torch.inference_mode(), exact_float32(device.type):
         for row, config in networks.items():
             frame = torch.zeros(1, 3, *size, device=device)
@@ -88,7 +105,7 @@ def frames_per_second(
     for (row, count), found in rounds.items():
         summary = Summary.of([count / one["passed"] for one in found])
         rows[row] = {"fps": summary.median, "lower": summary.lower, "upper": summary.upper}
-    speeds = Speeds(rows, left, *size, *where, "float32", key)
+    speeds = Speeds(rows, left, *size, *where, "float32", key, load, os.cpu_count() or 1)
     write_text_atomically(path, json.dumps(asdict(speeds), indent=2) + "\n")
     return speeds
 

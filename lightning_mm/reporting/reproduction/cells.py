@@ -98,10 +98,10 @@ def _minus(metric: str) -> _Cell:
     return lambda table, row: _interval(table.difference(row, metric))
 
 
-def _printed(name: str, digits: int) -> _Cell:
+def _printed(name: str, form: str) -> _Cell:
     def cell(table: Table, row: TableRow) -> str | None:
         value = getattr(row.paper, name)
-        return None if value is None else f"{value:,.{digits}f}"
+        return None if value is None else format(value, form)
 
     return cell
 
@@ -140,17 +140,17 @@ _COLUMNS: dict[str, _Cell] = {
     "removed": lambda table, row: row.removed,
     f"removed{PAPER}": lambda table, row: {"x": "all", "triangle": "some"}.get(row.paper.removed or ""),
     "params [K]": _params,
-    f"params [K]{PAPER}": _printed("params", 0),
+    f"params [K]{PAPER}": _printed("params", ",.0f"),
     "FLOPs [G]": _gflops,
-    f"FLOPs [G]{PAPER}": _printed("gflops", 2),
+    f"FLOPs [G]{PAPER}": _printed("gflops", "g"),
     "FPS": _fps,
-    f"FPS{PAPER}": _printed("fps", 1),
+    f"FPS{PAPER}": _printed("fps", ".1f"),
     "SSIM": _ours("ssim"),
     "SSIM minus reference": _minus("ssim"),
-    f"SSIM{PAPER}": _printed("ssim", 3),
+    f"SSIM{PAPER}": _printed("ssim", ".3f"),
     f"SSIM minus reference{PAPER}": _printed_minus("ssim"),
     "LPIPS": lambda table, row: None if row.model is None else _ours("lpips")(table, row),
     "LPIPS minus reference": _minus("lpips"),
-    f"LPIPS{PAPER}": _printed("lpips", 3),
+    f"LPIPS{PAPER}": _printed("lpips", ".3f"),
     f"LPIPS minus reference{PAPER}": _printed_minus("lpips"),
 }

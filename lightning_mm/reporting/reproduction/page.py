@@ -116,6 +116,8 @@ def _absences(table: Table) -> list[str]:
     told = [f"{row.row.label}: {reason}." for row in table.rows for reason in row.absent]
     slow = table.made.speeds.left_out
     told += [f"{row.row.label}: no FPS: {slow[row.name]}." for row in table.rows if row.name in slow]
+    if (busy := table.made.speeds.warning) is not None:
+        told.append(f"{busy} Delete {table.made.table.name}_fps.json for the same command to measure anew.")
     return [*told, *_removals(table), *(f"{line}." for line in absence_reasons(_sweep(table)))]
 
 

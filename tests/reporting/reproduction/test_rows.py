@@ -22,7 +22,7 @@ from lightning_mm.runs import Results
 A, B, C = (0.71, 0.72, 0.75), (0.74, 0.73, 0.79), (0.70, 0.72, 0.74)
 LEFT_OUT = {"b": "one frame took 9.0 s"}
 FPS = {"a": {"fps": 2.0, "lower": 1.9, "upper": 2.1}}
-SPEEDS = Speeds(FPS, LEFT_OUT, 384, 384, "cpu", "Test Processor", 2, "float32", "x")
+SPEEDS = Speeds(FPS, LEFT_OUT, 384, 384, "cpu", "Test Processor", 2, "float32", "x", load=0.5, processors=2)
 
 
 def made(fake, scores, printed=None, absent=None, speeds=SPEEDS, asks=()):
@@ -84,9 +84,7 @@ def test_columns_without_anything_are_left_out(fake):
     table = table_of(made(fake, {"a": A, "b": B}))
     assert "FPS" in columns(table)
     assert not any(header.endswith("(paper)") for header in columns(table))
-    assert "FPS" not in columns(
-        table_of(made(fake, {"a": A}, speeds=Speeds({}, {}, 1, 1, "cpu", "p", 1, "float32", "x")))
-    )
+    assert "FPS" not in columns(table_of(made(fake, {"a": A}, speeds=replace(SPEEDS, rows={}))))
     head, rule, *rows = markdown(table).splitlines()
     assert {line.count("|") for line in (head, rule, *rows)} == {len(columns(table)) + 1}
 
@@ -100,6 +98,26 @@ def test_lpips_is_compared_as_ssim_is(fake):
     found = columns(table)
     assert found["LPIPS minus reference"][1].startswith("+0.0600 (")
     assert found["LPIPS minus reference (paper)"][1] == "+0.007"
+
+
+def test_a_busy_machine_is_told_beside_the_speeds(fake):
+    busy = replace(SPEEDS, load=1.7)
+    told = "FPS may be low: in the minute before, the machine's load was 1.7 on 2 processors. Delete mine_fps.json"
+    assert told in text(table_of(made(fake, {"a": A}, speeds=busy)))
+    for quiet in (SPEEDS, replace(busy, processors=8), replace(busy, device="a GPU")):
+        assert "FPS may be low" not in text(table_of(made(fake, {"a": A}, speeds=quiet)))
+
+
+def test_printed_numbers_have_the_papers_digits(fake):
+    table = table_of(made(fake, {"a": A, "b": B}))
+    for row, its in zip(table.rows, (Printed(967, 41.3, 0.98, 0.19, 9.6), Printed(17288, 9.86, 0.972)), strict=True):
+        object.__setattr__(row.row, "paper", its)
+    found = {header: cells for header, cells in columns(table).items() if header.endswith("(paper)")}
+    assert found["params [K] (paper)"] == ["967", "17,288"]
+    assert found["FLOPs [G] (paper)"] == ["41.3", "9.86"]
+    assert found["FPS (paper)"] == ["9.6", "\N{EN DASH}"]
+    assert found["SSIM (paper)"] == ["0.980", "0.972"]
+    assert found["LPIPS (paper)"] == ["0.190", "\N{EN DASH}"]
 
 
 def test_runs_that_do_not_compare_are_named_but_not_for_the_two_parts_of_a_removal(fake):
