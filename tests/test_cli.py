@@ -106,7 +106,7 @@ HELP = {
     "magnify": ["Magnify the small motions in a clip", "Total motion factor", "--alpha"],
     "weights": ["Say what weights are", "One of proposed, baseline, tiny", "licence"],
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
-    "reproduce": ["table of the paper", "--budget", "--seeds", "--workers", "continues what was interrupted"],
+    "reproduce": ["table or figure of the paper", "--budget", "--seeds", "--workers", "continues what was interrupted"],
     "nas": ["appendix", "Reproduce the paper's NAS appendix", "race", "stability", "replay"],
     "report": ["Compare the runs below a directory", "File to write the page to"],
     "threshold": ["threshold WHAT", "fit", "at which they call the similarity adequate", "anchor", "the paper's 0.966"],
