@@ -16,7 +16,7 @@ from lightning_mm.errors import (
 )
 from lightning_mm.reproduction.ledger import Ledger
 from lightning_mm.reproduction.spec import Job, Kind
-from lightning_mm.search.launch import stop, worker_environment
+from lightning_mm.search.launch import end_processes, worker_environment
 from lightning_mm.search.signals import stop_wished
 
 COMMANDS: dict[Kind, str] = {"training": "fit", "removal": "prune"}
@@ -118,7 +118,7 @@ class _Pool:
                             del running[slot]
                             self._finish(one, code)
         finally:
-            stop(one.process for one in running.values())
+            end_processes(one.process for one in running.values())
 
     def _start(self, slot: int, job: Job) -> _Running:
         self.ledger.note(job)

@@ -85,7 +85,7 @@ class Launcher:
             if stop.is_set():
                 raise Interrupted(_STOPPED)
         finally:
-            stop(running.values())
+            end_processes(running.values())
             self._reap()
             write_state(self.sweep, self.announce)
 
@@ -140,7 +140,7 @@ def worker_command(study: str, directory: str, more: Sequence[str] = ()) -> list
     return [sys.executable, "-m", "lightning_mm", "sweep", "worker", *options]
 
 
-def stop(processes: Iterable[subprocess.Popen]) -> None:
+def end_processes(processes: Iterable[subprocess.Popen]) -> None:
     """Ask processes to end, wait for them, and kill those that don't within a minute."""
     alive = [process for process in processes if process.poll() is None]
     for process in alive:
