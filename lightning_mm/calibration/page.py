@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lightning_mm.calibration.bootstrap import interval_of
-from lightning_mm.calibration.fit import Calibration
+from lightning_mm.calibration.calibrate import Calibration
 from lightning_mm.calibration.ratings import MAX_SCORE
 from lightning_mm.reporting.html import document
 from lightning_mm.reporting.plot import plot

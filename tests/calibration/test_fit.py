@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lightning_mm.calibration.bootstrap import bootstrap
-from lightning_mm.calibration.fit import calibrate
+from lightning_mm.calibration.calibrate import calibrate
 from lightning_mm.calibration.quadratic import NoCrossingError, Quadratic, crossings
 from lightning_mm.calibration.ratings import read_ratings
 from lightning_mm.cli import main
