@@ -98,8 +98,9 @@ class TrainingCLI(LightningCLI):
             if own[key] not in (None, -1):
                 raise InputError(f"trainer.{key} = {own[key]}: not used here; use {other}")
         for key in ("limit_val_batches", "limit_test_batches"):
-            if own[key] is not None and (isinstance(own[key], int) or own[key] != 1.0):  # 1 is one batch, 1.0 all
-                raise InputError(f"trainer.{key} = {own[key]}: not used here; use --data.val_pairs")
+            # Whether 1 is read as 1, one batch, or as 1.0, all, depends on the types that the process has seen before.
+            if own[key] is not None:
+                raise InputError(f"trainer.{key} = {own[key]:g}: not used here; use --data.val_pairs")
         if own["fast_dev_run"]:
             raise InputError(f"trainer.fast_dev_run = {own['fast_dev_run']}: not used here; use {epochs}")
         callbacks = own["callbacks"] or []
