@@ -13,6 +13,7 @@ from rich.text import Text
 from lightning_mm.benchmarking.frame_speed import ENCODES, FrameSpeed, Measured
 from lightning_mm.benchmarking.paper_speed import NETWORKS, PAPER_SPEEDS
 from lightning_mm.benchmarking.resolutions import REAL_TIME_FPS
+from lightning_mm.markdown import markdown_table
 
 MIN_WIDTH = 140
 LEFT_OUT = "left out"
@@ -49,8 +50,7 @@ def markdown_text(speed: FrameSpeed) -> str:
     """The tables with what was measured above them and how to read them below."""
     parts = ["; ".join(header(speed))]
     for title, (head, *body) in tables(speed).items():
-        lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-        parts += [f"**{title}**", "\n".join(f"| {' | '.join(row)} |" for row in lines)]
+        parts += [f"**{title}**", markdown_table(head, body, numbers=True).rstrip()]
     return "\n\n".join([*parts, "\n".join(f"- {line}" for line in notes(speed))]) + "\n"
 
 

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from lightning_mm.configuration import as_arguments, build, check_data, read_dataclass
+from lightning_mm.markdown import markdown_table
 from lightning_mm.nas.inherited import OUTCOME_FILE, train_supernet
 from lightning_mm.nas.spec import QUIET, require_name
 from lightning_mm.runs import write_text_atomically
@@ -99,7 +100,7 @@ def markdown(spec: StabilitySpec, rows: list[dict[str, Any]]) -> str:
     lines = [f"# {spec.name}", "", spec.description, ""]
     lines += [f"Failed: the loss is no number, or beyond {EXPLODED:g}. Each cell: failed of {len(spec.seeds)} seeds; "]
     lines[-1] += "median loss at the end of those that did not; largest norm of the gradient."
-    lines += ["", f"| setting | {' | '.join(spec.spaces)} |", f"|---|{'---|' * len(spec.spaces)}"]
+    body = []
     for variant in spec.variants:
         cells = []
         for space in spec.spaces:
@@ -108,8 +109,8 @@ def markdown(spec: StabilitySpec, rows: list[dict[str, Any]]) -> str:
             loss = f"{median(losses):.3f}" if losses else "-"
             norm = max(row["largest_gradient_norm"] for row in found)
             cells.append(f"{sum(map(_failed, found))} of {len(found)}; {loss}; {norm:.3g}")
-        lines.append(f"| {variant} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        body.append([variant, *cells])
+    return "\n".join([*lines, "", markdown_table(["setting", *spec.spaces], body)])
 
 
 def _row(

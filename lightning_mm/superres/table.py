@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lightning_mm.markdown import markdown_table
 from lightning_mm.recording import processor
 from lightning_mm.removal.record import MARKS
 from lightning_mm.runs import git_commit, package_versions, write_text_atomically
@@ -69,15 +70,13 @@ def markdown(record: dict[str, Any]) -> str:
     rows, settings, images = record["rows"], record["settings"], record["validation"]
     shown = [f"{name[1]}x" for name in _NAMES]
     columns = ["model", "blocks removed", *shown, "params [M]", *(f"paper {s}" for s in shown), "paper params [M]"]
-    lines = ["# Table A1: the removal tool on a super-resolution network", "", settings["description"], ""]
-    lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines = []
     bicubic = [f"{rows[REFERENCE]['bicubic'][name]:.2f}" for name in _NAMES]
-    lines.append(f"| bicubic | | {' | '.join(bicubic)} | | | | | |")
+    lines.append(["bicubic", "", *bicubic, *[""] * (len(columns) - 2 - len(bicubic))])
     for name, row in rows.items():
         removed = f"{row['mark']} ({len(row['removed'])} of {len(row['omega'])})" if row["omega"] else ""
         ours = _cells(row, rows[REFERENCE])
-        cells = [LABELS[name], removed, *ours, *_cells(record["paper"][name], record["paper"][REFERENCE])]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append([LABELS[name], removed, *ours, *_cells(record["paper"][name], record["paper"][REFERENCE])])
     about = [
         f"PSNR: {record['psnr']}.",
         f"Ours is measured on {images['images']} images of {images['size']} px ({images['name']}, {images['digest']}); "
@@ -87,7 +86,8 @@ def markdown(record: dict[str, Any]) -> str:
         f"Blocks: {', '.join(f'{sign} {meaning}' for sign, meaning in MARKS.items())}.",
         f"Settings, versions and hardware: {RECORD_FILE}.",
     ]
-    return "\n".join([*lines, "", " ".join(about)]) + "\n"
+    title = "# Table A1: the removal tool on a super-resolution network"
+    return "\n".join([title, "", settings["description"], "", markdown_table(columns, lines), " ".join(about)]) + "\n"
 
 
 def _cells(row: dict[str, Any], reference: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from lightning_mm.markdown import markdown_table as table
 from lightning_mm.reporting.nas.appendix_records import FOUND, PLAIN, RANDOM, Row
 from lightning_mm.reporting.run import DASH, plain
 
@@ -135,9 +136,7 @@ def markdown_table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """The same in Markdown."""
     alone = {name for name, found in groupby(columns, key=lambda column: column.group) if len(list(found)) == 1}
     heads = [column.title if column.group == "Constraints" else _head(column, alone) for column in columns]
-    lines = [["row", *heads], ["---"] * (len(columns) + 1)]
-    lines += [[row.name, *(column.text(row) for column in columns)] for row in rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return table(["row", *heads], ([row.name, *(column.text(row) for column in columns)] for row in rows))
 
 
 def csv_text(rows: Sequence[Row]) -> str:

@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from lightning_mm.markdown import as_cell
 from lightning_mm.reporting.html import definitions, definitions_section, document, provenance_section, verdict_section
 from lightning_mm.reporting.html import warning as warning_box
 from lightning_mm.reporting.nas.blocks import KINDS, blocks_svg, of_arch
@@ -11,7 +12,6 @@ from lightning_mm.reporting.nas.race_records import Race, finalist_name, read_ra
 from lightning_mm.reporting.nas.race_tables import (
     Grid,
     arms_grid,
-    as_markdown,
     claim_grid,
     finalists_grid,
     genes_grid,
@@ -83,8 +83,8 @@ def markdown(race: Race) -> str:
     """Sentences and tables in Markdown."""
     runs, claim, genes, subpixel = race.runs, race.claim, genes_grid(race), subpixel_grid(race)
     parts = [
-        f"# {as_markdown(race.record.name)}",
-        as_markdown(race.record.description),
+        f"# {as_cell(race.record.name)}",
+        as_cell(race.record.description),
         *notes(race),
         " ".join(verdict(race)),
     ]

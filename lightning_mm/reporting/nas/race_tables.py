@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from lightning_mm.evaluation.methods import FRAME_B
+from lightning_mm.markdown import markdown_table
 from lightning_mm.reporting.model import Model
 from lightning_mm.reporting.nas.claim import Claim, mean_over_levels
 from lightning_mm.reporting.nas.race_records import Race, arm_name, finalist_name, supernet_seconds
@@ -42,13 +43,7 @@ class Grid:
 
     def markdown(self) -> str:
         """For the text."""
-        lines = [self.head, ["---"] * len(self.head), *self.rows]
-        return "".join("| " + " | ".join(as_markdown(cell) for cell in line) + " |\n" for line in lines)
-
-
-def as_markdown(text: str) -> str:
-    """Text in one line without what Markdown would take for a cell's end or a tag."""
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())
+        return markdown_table(self.head, self.rows)
 
 
 def claim_grid(claim: Claim) -> Grid:

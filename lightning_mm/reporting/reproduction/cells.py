@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from html import escape
 
+from lightning_mm.markdown import markdown_table
 from lightning_mm.removal.record import Removal
 from lightning_mm.reporting.comparison import Difference
 from lightning_mm.reporting.reproduction.rows import Table, TableRow, printed
@@ -27,8 +28,7 @@ def columns(table: Table) -> dict[str, list[str]]:
 def markdown(table: Table) -> str:
     """The table in Markdown."""
     found = columns(table)
-    lines = [_line([*found]), _line([":--", *["--:"] * (len(found) - 1)])]
-    return "\n".join([*lines, *(_line(cells) for cells in zip(*found.values(), strict=True))])
+    return markdown_table([*found], zip(*found.values(), strict=True), numbers=True)
 
 
 def html(table: Table) -> str:
@@ -66,10 +66,6 @@ def as_csv(table: Table) -> str:
                 ours = [str(run.seed), *cost, *metrics, switched, *budget, f"{row.fps['fps']:.4g}" if row.fps else ""]
             writer.writerow([row.name, *ours, *its])
     return text.getvalue()
-
-
-def _line(cells: list[str] | tuple[str, ...]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def _plain(value: float | None, digits: int | None = None) -> str:

@@ -50,7 +50,7 @@ def write_reproduction(made: Reproduction) -> Path:
 def text(table: Table) -> str:
     """The Markdown."""
     made, sweep = table.made, _sweep(table)
-    lines = [f"# {made.table.title}", "", made.table.description, "", markdown(table), ""]
+    lines = [f"# {made.table.title}", "", made.table.description, "", markdown(table)]
     differ = [f"Not all runs are comparable; they differ in {line}." for line in _incomparable(table)]
     lines += [f"- {line}" for line in (*_verdict(table), *differ, *_floors(table), *_absences(table))]
     lines += ["", _OURS, "", _PAPER, "", f"`{made.command}`: {made.budget.description}", ""]
