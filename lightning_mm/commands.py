@@ -123,11 +123,10 @@ def reproduce(args: list[str]) -> None:
 
     made = call(reproduce, "reproduce", args)
     assert isinstance(made, Reproduction)
-    from lightning_mm.reporting.reproduction.page import text, write_reproduction
-    from lightning_mm.reporting.reproduction.rows import table_of
+    from lightning_mm.reporting.reproduction.page import write_reproduction
 
     page = write_reproduction(made)
-    print(text(table_of(made)))
+    print(page.with_suffix(".md").read_text(encoding="utf-8"))
     print(f"Report: {page}")
 
 

@@ -28,6 +28,11 @@ from lightning_mm.weights.loading import ACCEPTED
 
 DEFAULT_WEIGHTS = "proposed"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+BUDGET_PREFIXES = (
+    *("data.", "trainer.", "model.optim.", "model.loss.", "model.lpips"),
+    *("run.ema_decay", "run.latency_size"),
+)
+QUIET = {"trainer.enable_progress_bar": False, "trainer.devices": 1}
 _Dataclass = TypeVar("_Dataclass")
 
 
@@ -217,6 +222,19 @@ def read_dataclass(
         if not file.is_file():
             raise InputError(f"{path}: names {file}, which is no file (paths are relative to the current directory)")
     return found
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no directory can have."""
+    if not name or "/" in name or name.startswith("."):
+        raise ValueError(f"name = {name!r}: must be usable as a directory's name")
+
+
+def require_settings(settings: dict[str, Any], more: tuple[str, ...] = ()) -> None:
+    """Refuse dotted keys that are no business of a budget: that begin with none of ``BUDGET_PREFIXES`` and more."""
+    for key in settings:
+        if not key.startswith(BUDGET_PREFIXES + more):
+            raise ValueError(f"settings: {key}: keys begin with {', '.join(BUDGET_PREFIXES + more)}")
 
 
 def _broken_config(args: list[str]) -> str:

@@ -1,6 +1,5 @@
-"""Where a run goes and how it is recorded: its directory, its loggers, the machine it ran on."""
+"""Where a run goes and how it is recorded: its directory and its loggers."""
 
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,14 +122,3 @@ def close_loggers(loggers: list[Logger]) -> None:
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.close()
-
-
-def processor() -> str:
-    """Name of this machine's processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

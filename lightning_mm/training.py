@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import Callback
 
@@ -19,7 +18,8 @@ from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.distributed import Interruptible, processes
 from lightning_mm.errors import InputError, TrainingDivergedError, one_line
 from lightning_mm.latency import frame_latency
-from lightning_mm.recording import CONFIG_FILE, LAST, claim, close_loggers, log_summary, processor
+from lightning_mm.machine import hardware
+from lightning_mm.recording import CONFIG_FILE, LAST, claim, close_loggers, log_summary
 from lightning_mm.runs import RESULTS_FILE, SAMPLES_FILE, Results
 from lightning_mm.tasks.magnify import FLOORS, MagnifyTask
 from lightning_mm.weights import load_weights, read_magnifier
@@ -191,12 +191,7 @@ def _results(cli: TrainingCLI, config: dict[str, Any], measured: Any, role: str,
             "train_seconds": round(cli.stopwatch.seconds, 3),
             "samples_per_second": round(samples / max(cli.stopwatch.training_seconds, 1e-9), 3),
         },
-        hardware={
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            "devices": trainer.world_size,
-            "processor": processor(),
-            "threads": torch.get_num_threads(),
-        },
+        hardware={**hardware(device), "devices": trainer.world_size},
         latency=_latency(cli),
         config=config,
     )

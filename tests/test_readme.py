@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_settings
 import torch
 import yaml
 from PIL import Image
@@ -25,20 +26,7 @@ from tests.reporting.conftest import FakeSweep
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
-TINY = {
-    "data.size": 16,
-    "data.batch_size": 2,
-    "data.epoch_samples": 2,
-    "data.echo": 1,
-    "data.textures": 2,
-    "data.texture_size": 64,
-    "data.val_size": 16,
-    "data.val_pairs": 1,
-    "trainer.max_epochs": 1,
-    "trainer.accelerator": "cpu",
-    "trainer.precision": "32-true",
-    "trainer.enable_progress_bar": False,
-}
+TINY = {**tiny_settings.TINY, "trainer.enable_progress_bar": False}
 RATED = [("A", 0.93, 1), ("B", 0.95, 2), ("C", 0.97, 4)]
 TINY_SUPERRES = {
     "epochs": 1,

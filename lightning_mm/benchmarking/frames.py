@@ -8,7 +8,6 @@ Seconds are those that pass. On a processor the seconds that this process comput
 other programs lengthen them less, so that ratios of them hold on a machine that is busy.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -16,13 +15,12 @@ from typing import Any, Literal
 import torch
 
 from lightning_mm.benchmarking.frame_speed import ENCODES, FrameSpeed, Measured
-from lightning_mm.benchmarking.reading import cores
 from lightning_mm.benchmarking.resolutions import Resolution
 from lightning_mm.benchmarking.turns import WARM_UP, Block, block_of, interleaved, warm_up
 from lightning_mm.cost import cost
 from lightning_mm.latency import ALPHA, per_frame
+from lightning_mm.machine import cores, hardware, load
 from lightning_mm.models import Magnifier
-from lightning_mm.recording import processor
 from lightning_mm.timing import Summary
 from lightning_mm.weights import load_magnifier
 
@@ -70,7 +68,7 @@ def measure_frames(
     results: list[Measured] = []
     left: dict[tuple[str, int], str] = {}
     with _settings(device, precision, threads):
-        load = _load()
+        before = load()
         for resolution in resolutions:
             say(f"{resolution.name}: {', '.join(networks)}")
             if compile:
@@ -84,8 +82,8 @@ def measure_frames(
             }
             results += measure_resolution(work, resolution, device, seconds, left)
         setup = _setup(device, precision, channels_last, compile, seconds) | {
-            "load_before": load,
-            "load_after": _load(),
+            "load_before": before,
+            "load_after": load(),
         }
     known = {
         name: {
@@ -163,9 +161,7 @@ def _setup(
 ) -> dict[str, Any]:
     cuda, cudnn = device.type == "cuda", torch.backends.cudnn
     return {
-        "device": torch.cuda.get_device_name(device) if cuda else device.type,
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
+        **hardware(device),
         "cores": cores(),
         "torch": torch.__version__,
         "precision": precision,
@@ -179,11 +175,3 @@ def _setup(
         "seconds": seconds,
         "warm_up": WARM_UP,
     }
-
-
-def _load() -> float | None:
-    """Processes that wanted a processor over the last minute, this one included; ``None`` where that is not known."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None

@@ -13,6 +13,7 @@ from rich.text import Text
 from lightning_mm.benchmarking.frame_speed import ENCODES, FrameSpeed, Measured
 from lightning_mm.benchmarking.paper_speed import NETWORKS, PAPER_SPEEDS
 from lightning_mm.benchmarking.resolutions import REAL_TIME_FPS
+from lightning_mm.machine import is_busy
 from lightning_mm.markdown import markdown_table
 
 MIN_WIDTH = 140
@@ -150,7 +151,7 @@ def notes(speed: FrameSpeed) -> list[str]:
             "lengthen less than those that pass."
         )
     load, cores = speed.setup["load_before"], speed.setup["cores"]
-    if load is not None and load > cores / 2:
+    if is_busy(load, cores):
         found.append(
             f"The machine was busy (load {load:.1f} on {cores} cores): a quiet one does more frames per second, and "
             "with several threads waiting for one another even the ratios say little; --threads 1 helps them."

@@ -1,6 +1,5 @@
 """What rendering is compared with: a plain loader that reads finished samples from PNG files."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,11 +41,6 @@ class PngReading:
 def write_samples(root: Path, batch: Pairs) -> None:
     """Write a data set of ``SAMPLES`` samples and one for validation, repeating those of a batch as often as needed."""
     write_oh2018(root, _samples(batch))
-
-
-def cores() -> int:
-    """Number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _samples(batch: Pairs) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, float]]:

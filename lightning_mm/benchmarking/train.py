@@ -27,14 +27,14 @@ from lightning_mm.benchmarking.parts import (
     renderer_parts,
     step_parts,
 )
-from lightning_mm.benchmarking.reading import PngReading, cores, write_samples
+from lightning_mm.benchmarking.reading import PngReading, write_samples
 from lightning_mm.callbacks import standard_callbacks
 from lightning_mm.configuration import TrainingCLI, build
 from lightning_mm.cost import cost
 from lightning_mm.data.datamodule import PairDataModule
 from lightning_mm.data.rendering import Pairs
 from lightning_mm.data.sampling import ECHO_BATCHES, SceneDataset
-from lightning_mm.recording import processor
+from lightning_mm.machine import cores, hardware
 from lightning_mm.runs import git_commit, package_versions
 from lightning_mm.tasks.magnify import MagnifyTask
 from lightning_mm.timing import Summary, Timed, calls_to_measure, clock
@@ -235,9 +235,7 @@ def _trainer(cli: TrainingCLI, rounds: Callback) -> L.Trainer:
 def _setup(trainer: L.Trainer, task: MagnifyTask, data: PairDataModule, size: tuple[int, int]) -> dict[str, Any]:
     device = trainer.strategy.root_device
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
+        **hardware(device),
         "cores": cores(),
         "torch": torch.__version__,
         "precision": str(trainer.precision),

@@ -1,5 +1,6 @@
 """The ``evaluate`` command: runs protocols on methods and writes tables, curves, pictures and a page."""
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -7,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
 from rich.console import Console
 
 from lightning_mm.errors import InputError
@@ -17,9 +17,9 @@ from lightning_mm.evaluation.printing import print_records
 from lightning_mm.evaluation.protocol import Bench, Grid, Options, Record
 from lightning_mm.evaluation.protocols import PROTOCOLS, ProtocolName
 from lightning_mm.evaluation.recorded import judged_runs, record_in_runs
-from lightning_mm.evaluation.writing import plain, write
+from lightning_mm.evaluation.writing import RESULT_FILE, plain, write
+from lightning_mm.machine import hardware
 from lightning_mm.metrics import LPIPS_MIN_SIZE, SSIM_MIN_SIZE, LpipsNet, definitions
-from lightning_mm.recording import processor
 from lightning_mm.runs import git_commit, package_versions, require_writable
 from lightning_mm.video.magnify import pick_device
 from lightning_mm.video.measuring import require_opencv
@@ -128,6 +128,16 @@ def run_protocols(
     return judge(weights, protocols, options, device, out, say)[0]
 
 
+def judged_before(out: Path, weights: list[str], options: Options) -> dict[str, Any] | None:
+    """What ``run_protocols`` has left in a folder, where it was of the same weights with the same settings."""
+    try:
+        found = json.loads((out / RESULT_FILE).read_text(encoding="utf-8"))
+        same = found["weights"] == _digests(weights) and found["settings"] == json.loads(json.dumps(_told(options)))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if same else None
+
+
 def judge(
     weights: list[str] | None,
     protocols: list[ProtocolName] | None,
@@ -158,16 +168,11 @@ def judge(
     records = {name: PROTOCOLS[name].run(bench) for name in chosen}
     result: dict[str, Any] = {
         "methods": list(found),
-        "weights": {source: tensors_digest(read_magnifier(source)[1]) for source in weights},
+        "weights": _digests(weights),
         "protocols": {name: plain(record) for name, record in records.items()},
-        "settings": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()},
+        "settings": _told(options),
         "definitions": definitions(),
-        "hardware": {
-            "device": torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu",
-            "processor": processor(),
-            "threads": torch.get_num_threads(),
-            "precision": "float32",
-        },
+        "hardware": {**hardware(place), "precision": "float32"},
         "versions": package_versions(),
         "commit": git_commit(),
     }
@@ -176,6 +181,14 @@ def judge(
     written = [] if out is None else write(result, records, out)
     written += record_in_runs(runs, records)
     return {**result, "files": [str(path) for path in written]}, records
+
+
+def _digests(weights: list[str]) -> dict[str, str]:
+    return {source: tensors_digest(read_magnifier(source)[1]) for source in weights}
+
+
+def _told(options: Options) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()}
 
 
 def _chosen(protocols: list[ProtocolName] | None, options: Options, say: Callable[[str], object]) -> list[ProtocolName]:

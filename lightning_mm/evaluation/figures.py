@@ -1,6 +1,6 @@
 """The figures of protocols, drawn from their tables."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -13,7 +13,7 @@ from lightning_mm.evaluation.stored import LEVELS
 from lightning_mm.evaluation.vibration import INPUT
 from lightning_mm.reporting.style import INK, MUTED, SERIES_COLORS, layout, log_ticks
 
-_SSIM = "SSIM, mean and its standard error"
+SSIM = "SSIM, mean and its standard error"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,14 @@ class Axis:
     kind: str = "linear"
 
 
-def series(rows: Sequence[Row], x: Axis, y: Axis, mode: str = "lines+markers", exact: bool = False) -> go.Figure:
+def series(
+    rows: Sequence[Row],
+    x: Axis,
+    y: Axis,
+    mode: str = "lines+markers",
+    exact: bool = False,
+    called: Mapping[str, str] | None = None,
+) -> go.Figure:
     """A line for each method of a table.
 
     Args:
@@ -40,9 +47,11 @@ def series(rows: Sequence[Row], x: Axis, y: Axis, mode: str = "lines+markers", e
         y: What lies on the vertical one.
         mode: Plotly's: lines, markers or both.
         exact: Whether to draw the line on which both are equal.
+        called: What methods are called, where that is not as in tables.
     """
     figure = go.Figure(layout=layout(440, right=24, top=70))
     names = titles(dict.fromkeys(row["method"] for row in rows))
+    names |= {method: called[method] for method in names if called and method in called}
     for color, (method, name) in zip(_colors(names), names.items(), strict=True):
         own = [row for row in rows if row["method"] == method and row[y.key] is not None]
         own = sorted(own, key=lambda row: row[x.key])
@@ -70,14 +79,14 @@ def _colors(names: dict[str, str]) -> list[str]:
 
 def _subpixel(record: Record) -> list[go.Figure]:
     motion = Axis("motion", "motion in the input [px], log scale", "log")
-    return [series(record.tables["subpixel"], motion, Axis("ssim", _SSIM))]
+    return [series(record.tables["subpixel"], motion, Axis("ssim", SSIM))]
 
 
 def _noise(record: Record) -> list[go.Figure]:
     figures = []
     for name, rows in record.tables.items():
         title = f"noise factor, log scale; {name.removeprefix('noise_').removesuffix('px')} px magnified to 10 px"
-        figures.append(series(rows, Axis("noise", title, "log"), Axis("ssim", _SSIM)))
+        figures.append(series(rows, Axis("noise", title, "log"), Axis("ssim", SSIM)))
     return figures
 
 
@@ -134,7 +143,7 @@ def _stored(record: Record) -> list[go.Figure]:
         axis = Axis("mode", f"mode of the stored test “{named}”")
         if test in LEVELS and all(row["level"] is not None for row in rows):
             axis = Axis("level", f"{LEVELS[test]} in the stored test “{named}”, log scale", "log")
-        figures.append(series(rows, axis, Axis("ssim", _SSIM)))
+        figures.append(series(rows, axis, Axis("ssim", SSIM)))
     return figures
 
 

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from lightning_mm.configuration import as_arguments, build
+from lightning_mm.configuration import QUIET, as_arguments, build
 from lightning_mm.errors import InputError, TrainingDivergedError
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.nas.race_spec import RaceSpec
-from lightning_mm.nas.spec import QUIET
 from lightning_mm.nas.table import Measured, read_table, write_table
 from lightning_mm.runs import fingerprint
 from lightning_mm.spaces import Genotype

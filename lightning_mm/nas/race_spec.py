@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lightning_mm.configuration import as_arguments, read_dataclass
+from lightning_mm.configuration import QUIET, as_arguments, read_dataclass, require_name, require_settings
 from lightning_mm.nas.evolution import EvolutionOptions
-from lightning_mm.nas.spec import QUIET, require_name, require_settings, supernet_settings
+from lightning_mm.nas.spec import supernet_settings
 from lightning_mm.runs import fingerprint
 from lightning_mm.spaces import ElasticSpace
 

@@ -4,12 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning_mm.configuration import as_arguments, read_dataclass
+from lightning_mm.configuration import QUIET, as_arguments, read_dataclass, require_name, require_settings
 from lightning_mm.nas.evolution import EvolutionOptions
 from lightning_mm.spaces import ChoiceSpace
-
-PREFIXES = ("data.", "trainer.", "model.optim.", "model.loss.", "model.lpips", "run.ema_decay", "run.latency_size")
-QUIET = {"trainer.enable_progress_bar": False, "trainer.devices": 1}
 
 
 @dataclass(frozen=True)
@@ -129,19 +126,6 @@ def read_preset(path: Path) -> Preset:
     """Read a budget's YAML file; errors as of ``read_row``."""
     missing = "no such file; the presets that ship are in sweeps/presets/"
     return read_dataclass(path, Preset, missing, files=lambda spec: (*spec.configs, *spec.references.values()))
-
-
-def require_name(name: str) -> None:
-    """Refuse a name that no directory can have."""
-    if not name or "/" in name or name.startswith("."):
-        raise ValueError(f"name = {name!r}: must be usable as a directory's name")
-
-
-def require_settings(settings: dict[str, Any], more: tuple[str, ...] = ()) -> None:
-    """Refuse dotted keys that are no business of a budget: that begin with none of ``PREFIXES`` and of some more."""
-    for key in settings:
-        if not key.startswith(PREFIXES + more):
-            raise ValueError(f"settings: {key}: keys begin with {', '.join(PREFIXES + more)}")
 
 
 def supernet_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lightning_mm.configuration import as_arguments, build, check_data, read_dataclass
+from lightning_mm.configuration import QUIET, as_arguments, build, check_data, read_dataclass, require_name
 from lightning_mm.markdown import markdown_table
 from lightning_mm.nas.inherited import OUTCOME_FILE, train_supernet
-from lightning_mm.nas.spec import QUIET, require_name
 from lightning_mm.runs import write_text_atomically
 from lightning_mm.spaces import ChoiceSpace
 from lightning_mm.tasks import SupernetTask

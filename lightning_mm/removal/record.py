@@ -13,6 +13,11 @@ MARKS = {"x": "all removed", "triangle": "some survive", "-": "none removed"}
 """Those of Table 1, a cross, a triangle and a dash."""
 
 
+def mark_of(removed: int, count: int) -> str:
+    """The mark of so many removed of so many components."""
+    return "-" if not removed else "x" if removed == count else "triangle"
+
+
 @dataclass(frozen=True)
 class Removal:
     """A cut. Plain JSON types only.
@@ -42,8 +47,7 @@ class Removal:
     @property
     def mark(self) -> str:
         """The paper's mark: "x" where all components were removed, "triangle" where some survive, "-" where all do."""
-        removed = [component["removed"] for component in self.components]
-        return "x" if all(removed) else "triangle" if any(removed) else "-"
+        return mark_of(sum(component["removed"] for component in self.components), len(self.components))
 
     @property
     def description(self) -> str:

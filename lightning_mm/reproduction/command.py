@@ -29,7 +29,6 @@ class Reproduction:
     Attributes:
         table: The table.
         budget: The budget.
-        budget_name: Its name.
         directory: Of all runs of the budget; what is written about the table goes there.
         results: By name of the row, directory and results of each seed, lowest first.
         absent: By name of the row, why seeds are missing.
@@ -41,7 +40,6 @@ class Reproduction:
 
     table: TableSpec
     budget: Budget
-    budget_name: str
     directory: Path
     results: dict[str, list[tuple[Path, Results]]]
     absent: dict[str, list[str]]
@@ -102,7 +100,7 @@ def reproduce(
     command += ["--seeds", json.dumps(seeds)] if seeds is not None else []
     absent = _absent(spec, work, unusable, ledger)
     return Reproduction(
-        spec, money, budget.stem, directory, results, absent, _removed(spec, results), speeds, curves,
+        spec, money, directory, results, absent, _removed(spec, results), speeds, curves,
         shlex.join(command),
     )  # fmt: skip
 
@@ -162,13 +160,15 @@ def _curves(
     spec: TableSpec, budget: Budget, results: dict[str, list[tuple[Path, Results]]], directory: Path
 ) -> dict[str, list[dict[str, Any]]]:
     """The protocols' rows by name of the curve; a method is a row's name, or one that needs no training."""
-    from lightning_mm.evaluation.command import run_protocols
+    from lightning_mm.evaluation.command import judged_before, run_protocols
     from lightning_mm.evaluation.protocol import Options
 
     names = {str(found[0][0] / LAST): name for name, found in results.items() if found}
     options = Options(samples=budget.curve_samples, size=budget.curve_size)
     out = directory / f"{spec.name}_curves"
-    judged = run_protocols(list(names), [*spec.curves], options, out=out, say=_say)
+    judged = judged_before(out, list(names), options)
+    if judged is None:
+        judged = run_protocols(list(names), [*spec.curves], options, out=out, say=_say)
     tables = [one["tables"] for one in judged["protocols"].values()]
     return {
         curve: [{**row, "method": names.get(row["method"], row["method"])} for row in rows]

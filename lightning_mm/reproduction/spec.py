@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_mm.configuration import as_arguments, read_dataclass
+from lightning_mm.configuration import QUIET, as_arguments, read_dataclass, require_name, require_settings
 from lightning_mm.errors import InputError
-from lightning_mm.nas.spec import QUIET, require_name, require_settings
 
 Kind = Literal["training", "removal"]
 Curve = Literal["subpixel", "noise"]
@@ -235,7 +234,7 @@ def read_table(path: Path) -> TableSpec:
     """
     there = ", ".join(sorted(file.stem for file in TABLES.glob("*.yaml")))
     missing = f"no such file; the tables that ship are in {TABLES}/: {there}"
-    return read_dataclass(path, TableSpec, missing, files=lambda spec: (*spec.configs, *_files(spec)))
+    return read_dataclass(path, TableSpec, missing, files=_files)
 
 
 def read_budget(path: Path) -> Budget:
@@ -245,4 +244,4 @@ def read_budget(path: Path) -> Budget:
 
 
 def _files(spec: TableSpec) -> list[Path]:
-    return [file for row in spec.rows.values() for file in row.files]
+    return [*spec.configs, *(file for row in spec.rows.values() for file in row.files)]

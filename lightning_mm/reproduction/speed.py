@@ -1,7 +1,6 @@
 """Frames per second of a table's networks, measured in turns so that they compare."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ import torch
 
 from lightning_mm.benchmarking.turns import Block, block_of, interleaved, warm_up
 from lightning_mm.latency import per_frame
+from lightning_mm.machine import cores, hardware, is_busy, load
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.models.precision import exact_float32
-from lightning_mm.recording import processor
 from lightning_mm.runs import fingerprint, write_text_atomically
 from lightning_mm.timing import Summary
 
@@ -33,8 +32,8 @@ class Speeds:
         precision: "float32".
         networks: Fingerprint of what was measured, and where.
         load: Processes that wanted a processor in the minute before: other programs', and trainings that had just
-            ended.
-        processors: How many the machine has.
+            ended; ``None`` where that is not known.
+        cores: Processor cores that this process may use.
     """
 
     rows: dict[str, dict[str, float]]
@@ -46,17 +45,16 @@ class Speeds:
     threads: int
     precision: str
     networks: str
-    load: float
-    processors: int
+    load: float | None
+    cores: int
 
     @property
     def warning(self) -> str | None:
         """Why the numbers may be low; ``None`` where the machine was quiet or frames were not its processor's work."""
-        if self.device != "cpu" or self.load <= self.processors / 2:
+        if self.device != "cpu" or not is_busy(self.load, self.cores):
             return None
         return (
-            f"FPS may be low: in the minute before, the machine's load was {self.load:.1f} on {self.processors} "
-            "processors."
+            f"FPS may be low: in the minute before, the machine's load was {self.load:.1f} on {self.cores} processors."
         )
 
     @property
@@ -82,15 +80,14 @@ def frames_per_second(
         seconds: Time for each network; what does not do three frames in it is left out.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    where = (name, processor(), torch.get_num_threads())
+    where = hardware(device)
     told: list[Any] = [{row: config.to_dict() for row, config in networks.items()}, size, where, seconds]
     key = fingerprint({"told": told})
     if (known := _measured_before(path)) is not None and known.networks == key:
         return known
     blocks: dict[tuple[str, int], Block] = {}
     left: dict[str, str] = {}
-    load = os.getloadavg()[0]
+    before = load()
     with torch.inference_mode(), exact_float32(device.type):
         for row, config in networks.items():
             frame = torch.zeros(1, 3, *size, device=device)
@@ -105,7 +102,7 @@ def frames_per_second(
     for (row, count), found in rounds.items():
         summary = Summary.of([count / one["passed"] for one in found])
         rows[row] = {"fps": summary.median, "lower": summary.lower, "upper": summary.upper}
-    speeds = Speeds(rows, left, *size, *where, "float32", key, load, os.cpu_count() or 1)
+    speeds = Speeds(rows, left, *size, **where, precision="float32", networks=key, load=before, cores=cores())
     write_text_atomically(path, json.dumps(asdict(speeds), indent=2) + "\n")
     return speeds
 

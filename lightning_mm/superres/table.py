@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from lightning_mm.machine import hardware
 from lightning_mm.markdown import markdown_table
-from lightning_mm.recording import processor
-from lightning_mm.removal.record import MARKS
+from lightning_mm.removal.record import MARKS, mark_of
 from lightning_mm.runs import git_commit, package_versions, write_text_atomically
 from lightning_mm.superres.data import ScaleDataModule
 from lightning_mm.superres.mdsr import SCALES
@@ -41,14 +41,14 @@ def write_table(spec: SuperResolutionSpec, rows: dict[str, Row], directory: Path
     Returns:
         The record.
     """
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     record = {
         "rows": {name: {**asdict(row), "mark": mark(row)} for name, row in rows.items()},
         "paper": PAPER,
         "settings": spec.to_dict(),
         "psnr": PSNR_DEFINITION,
         "validation": ScaleDataModule(spec.data, spec.seed).validation_identity(),
-        "hardware": {"device": device, "processor": processor(), "threads": torch.get_num_threads()},
+        "hardware": hardware(device),
         "versions": package_versions(),
         "platform": platform.platform(),
         "commit": git_commit(),
@@ -60,9 +60,7 @@ def write_table(spec: SuperResolutionSpec, rows: dict[str, Row], directory: Path
 
 def mark(row: Row) -> str:
     """The paper's marks: "x" all components removed, "triangle" some survive, "-" all survive."""
-    if not row.removed:
-        return "-"
-    return "x" if len(row.removed) == len(row.omega) else "triangle"
+    return mark_of(len(row.removed), len(row.omega))
 
 
 def markdown(record: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from lightning_mm.data import datamodule, echo, rendering
 from lightning_mm.data.oh2018 import write_oh2018
 from lightning_mm.data.scenes import SceneSampler
 from lightning_mm.losses import MagnificationLoss, PerceptualDistance
+from lightning_mm.machine import cores
 from lightning_mm.models import Magnifier
 from lightning_mm.tasks.magnify import MagnifyTask
 from lightning_mm.timing import Summary
@@ -82,7 +83,7 @@ def test_the_command_measures_everything_and_writes_one_file(here, monkeypatch, 
     found = json.loads((here / "new/speed.json").read_text())
     measured = [*PARTS, "averaging of weights"]
     assert list(found["parts"]) == [*measured, "framework"]
-    files = [f"read PNG files, 32 x 32, workers: {workers}" for workers in (0, reading.cores())]
+    files = [f"read PNG files, 32 x 32, workers: {workers}" for workers in (0, cores())]
     assert list(found["rates"]) == ["render, 32 x 32", "render, 48 x 48", *files]
     for summary in [found["step"], *(found["parts"][name] for name in measured), *found["rates"].values()]:
         assert len(summary["raw"]) == 2

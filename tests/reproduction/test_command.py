@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_settings import TINY
 
 from lightning_mm import training
 from lightning_mm.cli import main
@@ -17,20 +18,7 @@ from lightning_mm.runs import Results
 
 ROOT = Path(__file__).parents[2]
 ARCH = {"decoder_depth": 1, "decoder_channels": 4, "encoder_channels": 4}
-SETTINGS = {
-    "data.size": 16,
-    "data.batch_size": 2,
-    "data.epoch_samples": 2,
-    "data.echo": 1,
-    "data.textures": 2,
-    "data.texture_size": 64,
-    "data.val_size": 16,
-    "data.val_pairs": 2,
-    "trainer.max_epochs": 1,
-    "trainer.accelerator": "cpu",
-    "trainer.precision": "32-true",
-    "run.latency_size": 0,
-}
+SETTINGS = {**TINY, "data.val_pairs": 2, "run.latency_size": 0}
 TABLE = {
     "name": "mine",
     "title": "Mine: two & three",
@@ -173,6 +161,14 @@ def test_curves_of_the_trained_rows(here):
     assert len(rows) == 2 * 15
     page = (folder / "mine.html").read_text()
     assert "Subpixel test: motion magnified to 10 px" in page
+    assert "one block" in page[page.index("Subpixel test") :]
+    written = (folder / "mine_curves/evaluation.json").stat().st_mtime_ns
+    assert run() == 0
+    assert (folder / "mine_curves/evaluation.json").stat().st_mtime_ns == written
+    budget["curve_samples"] = 2
+    Path("quick.yaml").write_text(yaml.safe_dump(budget))
+    assert run() == 0
+    assert (folder / "mine_curves/evaluation.json").stat().st_mtime_ns > written
     assert "The lowest trained seed of each row; scenes per level: 1, of 16 px." in page
 
 

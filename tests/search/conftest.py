@@ -8,6 +8,7 @@ from pathlib import Path
 
 import postgres_server
 import pytest
+import tiny_settings
 import yaml
 from fork_server import serving
 
@@ -15,19 +16,7 @@ from lightning_mm.search.reading import read_spec
 from lightning_mm.search.storage import open_storage
 from lightning_mm.search.study import begin
 
-TINY = {
-    "data.size": 16,
-    "data.batch_size": 2,
-    "data.epoch_samples": 4,
-    "data.textures": 2,
-    "data.texture_size": 64,
-    "data.val_size": 16,
-    "data.val_pairs": 2,
-    "trainer.max_epochs": 1,
-    "trainer.accelerator": "cpu",
-    "trainer.precision": "32-true",
-    "model.arch.decoder_channels": 4,
-}
+TINY = {**tiny_settings.TINY, "data.epoch_samples": 4, "data.val_pairs": 2, "model.arch.decoder_channels": 4}
 DEPTH = {"class_path": "IntDistribution", "init_args": {"low": 1, "high": 3}}
 ENCODER = {"class_path": "CategoricalDistribution", "init_args": {"choices": ["linear", "residual"]}}
 

@@ -1,6 +1,5 @@
 """A table at a glance: differences from its reference row, and SSIM against speed; ours beside the paper's."""
 
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -8,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lightning_mm.reporting.reproduction.rows import Table, TableRow
-from lightning_mm.reporting.style import BLUE, GRID, INK, LINE, MUTED, PAPER_COLOR, layout, log_ticks, padded
+from lightning_mm.reporting.style import BLUE, GRID, INK, LINE, MUTED, PAPER_COLOR, layout, padded
 
 OURS, PAPERS = "ours, 95 % interval over seeds", "paper's"
 _ROW_HEIGHT, _LEFT = 46, 240
@@ -105,31 +104,6 @@ def speed(table: Table) -> go.Figure | None:
 def speed_key(table: Table) -> str:
     """Which number in ``speed`` stands for which row."""
     return "; ".join(f"{number} {row.row.label}" for number, row in enumerate(table.rows, start=1) if row.paper.ssim)
-
-
-def curves(rows: Sequence[dict[str, Any]], x: str, x_title: str, names: dict[str, str]) -> go.Figure:
-    """SSIM of each method along a protocol's levels.
-
-    Args:
-        rows: As of ``lightning_mm.evaluation.levels.curve``.
-        x: Key of the horizontal axis.
-        x_title: Its title.
-        names: What methods are called.
-    """
-    figure = go.Figure(layout=layout(420, right=30, top=40))
-    colours = (BLUE, "#D55E00", "#009E73", MUTED, "#E69F00", "#56B4E9", "#CC79A7")
-    for number, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
-        own = sorted((row for row in rows if row["method"] == method), key=lambda row: row[x])
-        figure.add_scatter(
-            x=[row[x] for row in own],
-            y=[row["ssim"] for row in own],
-            name=escape(str(names.get(method, method)), quote=False),
-            mode="lines+markers",
-            line={"color": colours[number % len(colours)]},
-        )
-    figure.update_xaxes(type="log", title_text=x_title, **log_ticks())
-    figure.update_yaxes(title_text="SSIM", tickformat=".3~f")
-    return figure
 
 
 def _name(row: TableRow) -> str:

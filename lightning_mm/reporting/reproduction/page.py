@@ -3,6 +3,7 @@
 from html import escape
 from pathlib import Path
 
+from lightning_mm.evaluation.figures import SSIM, Axis, series
 from lightning_mm.reporting.html import definitions, definitions_section, document, facts, note_box, provenance_section
 from lightning_mm.reporting.html import warning as warning_box
 from lightning_mm.reporting.plot import plot
@@ -24,10 +25,12 @@ _OURS = (
     "interval of the paired difference (t). Each interval stands alone: of many rows that are equal to the reference, "
     "1 in 20 will look different by chance."
 )
+_MOTION = Axis("motion", "motion in the input [px], log scale", "log")
+_NOISE = Axis("noise", "noise factor, log scale", "log")
 _CURVES = {
-    "subpixel": ("motion", "motion in the input [px], log scale", "Subpixel test: motion magnified to 10 px"),
-    "noise_0.05px": ("noise", "noise factor, log scale", "Noise test: 0.05 px magnified to 10 px"),
-    "noise_5px": ("noise", "noise factor, log scale", "Noise test: 5 px magnified to 10 px"),
+    "subpixel": (_MOTION, "Subpixel test: motion magnified to 10 px"),
+    "noise_0.05px": (_NOISE, "Noise test: 0.05 px magnified to 10 px"),
+    "noise_5px": (_NOISE, "Noise test: 5 px magnified to 10 px"),
 }
 
 
@@ -156,8 +159,9 @@ def _speed(table: Table) -> str:
 
 
 def _curve(table: Table, name: str) -> str:
-    x, x_title, heading = _CURVES[name]
-    figure = figures.curves(table.made.curves[name], x, x_title, {row.name: row.row.label for row in table.rows})
+    x, heading = _CURVES[name]
+    called = {row.name: row.row.label for row in table.rows}
+    figure = series(table.made.curves[name], x, Axis("ssim", SSIM), called=called)
     about = (
         f"The lowest trained seed of each row; scenes per level: {table.made.budget.curve_samples}, of "
         f"{table.made.budget.curve_size} px."

@@ -12,7 +12,6 @@ from lightning_mm.reporting.run import Run, signed
 from lightning_mm.reproduction.command import Reproduction
 from lightning_mm.reproduction.spec import Printed, Question, Row
 
-METRICS = ("ssim", "lpips")
 _FEWEST = 4
 """Rows of which an order is told."""
 

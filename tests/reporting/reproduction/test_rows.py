@@ -22,7 +22,7 @@ from lightning_mm.runs import Results
 A, B, C = (0.71, 0.72, 0.75), (0.74, 0.73, 0.79), (0.70, 0.72, 0.74)
 LEFT_OUT = {"b": "one frame took 9.0 s"}
 FPS = {"a": {"fps": 2.0, "lower": 1.9, "upper": 2.1}}
-SPEEDS = Speeds(FPS, LEFT_OUT, 384, 384, "cpu", "Test Processor", 2, "float32", "x", load=0.5, processors=2)
+SPEEDS = Speeds(FPS, LEFT_OUT, 384, 384, "cpu", "Test Processor", 2, "float32", "x", load=0.5, cores=2)
 
 
 def made(fake, scores, printed=None, absent=None, speeds=SPEEDS, asks=()):
@@ -40,7 +40,7 @@ def made(fake, scores, printed=None, absent=None, speeds=SPEEDS, asks=()):
             if ssim is not None
         ]
         results[name] = [(path, Results.read(path)) for path in paths]
-    return Reproduction(spec, Budget(), "quick", fake.directory, results, absent or {}, {}, speeds, {}, "the command")
+    return Reproduction(spec, Budget(), fake.directory, results, absent or {}, {}, speeds, {}, "the command")
 
 
 def test_differences_are_paired_by_seed(fake):
@@ -104,7 +104,7 @@ def test_a_busy_machine_is_told_beside_the_speeds(fake):
     busy = replace(SPEEDS, load=1.7)
     told = "FPS may be low: in the minute before, the machine's load was 1.7 on 2 processors. Delete mine_fps.json"
     assert told in text(table_of(made(fake, {"a": A}, speeds=busy)))
-    for quiet in (SPEEDS, replace(busy, processors=8), replace(busy, device="a GPU")):
+    for quiet in (SPEEDS, replace(busy, cores=8), replace(busy, device="a GPU")):
         assert "FPS may be low" not in text(table_of(made(fake, {"a": A}, speeds=quiet)))
 
 
