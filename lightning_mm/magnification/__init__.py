@@ -1,0 +1,1 @@
+"""Magnifying streams of frames: methods, what motion is measured from, and the engine that joins them."""
