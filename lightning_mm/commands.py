@@ -71,7 +71,7 @@ def convert(args: list[str]) -> None:
 
 def measure(args: list[str]) -> None:
     """Measure the motion of a region: peak-to-peak, frequency."""
-    from lightning_mm.video.measuring import measure
+    from lightning_mm.measuring.command import measure
 
     call(measure, "measure", args)
 

@@ -19,10 +19,10 @@ from lightning_mm.evaluation.protocols import PROTOCOLS, ProtocolName
 from lightning_mm.evaluation.recorded import judged_runs, record_in_runs
 from lightning_mm.evaluation.writing import RESULT_FILE, plain, write
 from lightning_mm.machine import hardware
+from lightning_mm.measuring.tracking import require_opencv
 from lightning_mm.metrics import LPIPS_MIN_SIZE, SSIM_MIN_SIZE, LpipsNet, definitions
 from lightning_mm.runs import git_commit, package_versions, require_writable
 from lightning_mm.video.magnify import pick_device
-from lightning_mm.video.measuring import require_opencv
 from lightning_mm.weights import SHIPPED, read_magnifier
 from lightning_mm.weights.file import tensors_digest
 

@@ -9,7 +9,7 @@ from lightning_mm.evaluation import sets
 from lightning_mm.evaluation.levels import Level, collated, moved_by
 from lightning_mm.evaluation.linearity import TARGET, linearity, linearity_levels
 from lightning_mm.evaluation.methods import return_frame_b
-from lightning_mm.video.measuring import Tracker
+from lightning_mm.measuring.tracking import Tracker
 
 pytest.importorskip("cv2", reason="OpenCV (extra 'measure') is not installed")
 SIZE = 96

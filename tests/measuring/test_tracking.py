@@ -14,7 +14,8 @@ from scipy.ndimage import shift as shifted
 
 from lightning_mm.cli import main
 from lightning_mm.errors import InputError
-from lightning_mm.video.measuring import Motion, measure, track
+from lightning_mm.measuring.command import measure
+from lightning_mm.measuring.motion import Motion, track
 
 pytest.importorskip("cv2", reason="OpenCV (extra 'measure') is not installed")
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"

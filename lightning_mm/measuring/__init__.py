@@ -1,0 +1,1 @@
+"""Measuring motion in clips: tracked points, spectra, the band to magnify."""
