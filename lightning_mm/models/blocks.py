@@ -53,6 +53,11 @@ def conv(
     )
 
 
+def without_bias(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """What a convolution makes of (B, in_channels, H, W) without its bias: its linear part."""
+    return convolution._conv_forward(x, convolution.weight, None)
+
+
 class ResidualBlock(nn.Module):
     """x + branch(x), without activation after the sum; the branch is s * conv2(relu(conv1(depthwise(x)))).
 

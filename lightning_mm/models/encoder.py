@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from lightning_mm.models.blocks import conv, residual_stack
+from lightning_mm.models.blocks import conv, residual_stack, without_bias
 from lightning_mm.models.config import MagnifierConfig
 
 
@@ -61,6 +61,10 @@ class LinearEncoder(nn.Module):
         features = self.common(frame)
         return Representation(self.texture(features), self.shape(features))
 
+    def shape_change(self, change: Tensor) -> Tensor:
+        """What a change of the frame, (B, 3, H, W), adds to the shape: everything but the biases."""
+        return without_bias(self.shape, without_bias(self.common, change))
+
 
 class SingleLinearEncoder(nn.Module):
     """One stride-2 convolution, 13x13 (7x7, 3x3 stride 2, 3x3 collapsed), that gives texture and shape at once."""
@@ -73,6 +77,10 @@ class SingleLinearEncoder(nn.Module):
         """Encode frames (B, 3, H, W) in [-1, 1]."""
         features = self.common(frame)
         return Representation(features, features)
+
+    def shape_change(self, change: Tensor) -> Tensor:
+        """What a change of the frame, (B, 3, H, W), adds to the shape: everything but the bias."""
+        return without_bias(self.common, change)
 
 
 def build_encoder(config: MagnifierConfig) -> nn.Module:

@@ -75,6 +75,40 @@ class Magnifier(nn.Module):
         with exact_float32(shape_b.device.type):
             return self.manipulator(shape_a, shape_b, alpha)
 
+    def amplify(self, shape: Tensor, change: Tensor, alpha: Tensor | float) -> Tensor:
+        """Amplify a given change of a shape; ``manipulate`` is this with ``shape_b`` and ``shape_b - shape_a``.
+
+        Args:
+            shape: Shape of the current frame, (B, c_E, H/2, W/2).
+            change: The change to amplify, same shape: a difference of shapes, or one that a temporal filter has passed.
+            alpha: Total motion factor, as of ``manipulate``.
+
+        Returns:
+            Magnified shape, (B, c_E, H/2, W/2), float32.
+        """
+        with exact_float32(shape.device.type):
+            return self.manipulator.amplify(shape, change, alpha)
+
+    def encode_change(self, change: Tensor) -> Tensor:
+        """The change of shape that a change of the frame makes, of a linear encoder.
+
+        The encoder is affine, so the difference of two shapes is that of the frames through its linear part, and a
+        linear temporal filter gives the same before the encoder as behind it.
+
+        Args:
+            change: (B, 3, H, W), a difference of frames, or what a filter has passed of frames.
+
+        Returns:
+            (B, c_E, H/2, W/2) at the padded size.
+
+        Raises:
+            TypeError: The encoder is not linear.
+        """
+        if self.config.encoder == "residual":
+            raise TypeError("encode_change: the residual encoder is not linear")
+        with exact_float32(change.device.type):
+            return self.encoder.shape_change(self._pad(change.float()))
+
     def decode(self, texture: Tensor, shape: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Reconstruct frames.
 

@@ -35,8 +35,22 @@ class Manipulator(nn.Module):
         Returns:
             Shape of the magnified frame, (B, c_E, H/2, W/2).
         """
-        factor = torch.as_tensor(alpha, dtype=shape_b.dtype, device=shape_b.device).reshape(-1, 1, 1, 1) - self.offset
-        return shape_b + self.transform(self.difference(shape_b - shape_a) * factor)
+        return self.amplify(shape_b, shape_b - shape_a, alpha)
+
+    def amplify(self, shape: Tensor, change: Tensor, alpha: Tensor | float) -> Tensor:
+        """Amplify a given change of shape: ``forward`` is this with S_b and S_b - S_a.
+
+        Args:
+            shape: Shape of the current frame, (B, c_E, H/2, W/2).
+            change: What to amplify, same shape; temporal modes give what their filter passes.
+            alpha: Total motion factor, as of ``forward``.
+
+        Returns:
+            Shape of the magnified frame, (B, c_E, H/2, W/2).
+        """
+        alpha = alpha.to(shape) if isinstance(alpha, Tensor) else shape.new_tensor(alpha)
+        factor = alpha.reshape(-1, 1, 1, 1) - self.offset
+        return shape + self.transform(self.difference(change) * factor)
 
     @torch.no_grad()
     def start_linear(self) -> None:

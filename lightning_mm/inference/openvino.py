@@ -1,0 +1,90 @@
+"""Modules of a magnifier run by OpenVINO, on CPUs."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lightning_mm.errors import InputError
+
+
+class OpenVinoModule(nn.Module):
+    """A module that OpenVINO runs, converted and compiled anew for each size of its inputs.
+
+    Args:
+        module: Takes and gives float32 tensors.
+        half: Whether OpenVINO may compute in bfloat16, where the processor has it.
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+
+    def __init__(self, module: nn.Module, half: bool = False) -> None:
+        super().__init__()
+        self.module = module
+        self._openvino = require_openvino()
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        self._compiled: dict[tuple[torch.Size, ...], Any] = {}
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Call the module."""
+        sizes = tuple(tensor.shape for tensor in inputs)
+        if sizes not in self._compiled:
+            self._compiled = {sizes: self._compile(inputs)}
+        arrays = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in inputs]
+        # The result lies in memory that the next call writes to.
+        return torch.from_numpy(self._compiled[sizes](arrays)[0].copy())
+
+    def _compile(self, inputs: tuple[Tensor, ...]) -> Any:
+        ov = self._openvino
+        example = tuple(torch.zeros(tensor.shape) for tensor in inputs)
+        with torch.no_grad():
+            model = ov.convert_model(self.module, example_input=example, input=[list(t.shape) for t in inputs])
+        return ov.Core().compile_model(model, "CPU", self._settings)
+
+
+class OpenVinoManipulator(nn.Module):
+    """A manipulator that OpenVINO runs, in float32 whatever the decoder's precision.
+
+    Args:
+        manipulator: The manipulator.
+    """
+
+    def __init__(self, manipulator: nn.Module) -> None:
+        super().__init__()
+        self._amplify = OpenVinoModule(_Amplify(manipulator))
+
+    def forward(self, shape_a: Tensor, shape_b: Tensor, alpha: Tensor | float) -> Tensor:
+        """As of ``Manipulator``."""
+        return self.amplify(shape_b, shape_b - shape_a, alpha)
+
+    def amplify(self, shape: Tensor, change: Tensor, alpha: Tensor | float) -> Tensor:
+        """As of ``Manipulator``."""
+        return self._amplify(shape, change, torch.as_tensor(alpha, dtype=torch.float32).reshape(-1))
+
+
+class _Amplify(nn.Module):
+    def __init__(self, manipulator: Any) -> None:
+        super().__init__()
+        self.manipulator = manipulator
+
+    def forward(self, shape: Tensor, change: Tensor, alpha: Tensor) -> Tensor:
+        return self.manipulator.amplify(shape, change, alpha)
+
+
+def require_openvino() -> Any:
+    """The openvino module.
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ImportError:
+        raise InputError("backend = 'openvino': needs OpenVINO: pip install 'lightning_mm[openvino]'") from None
+    return openvino
