@@ -9,7 +9,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
-Frame = NDArray[np.uint8]
+Frame = NDArray[np.uint8 | np.uint16]
+"""RGB (H, W, 3): uint8 of 0..255, or uint16 of 0..65535 where the source has more than 8 bits."""
 
 _UNSPECIFIED = 2
 

@@ -1,29 +1,28 @@
-"""Writing clips: H.264 video or numbered PNGs, whole or not at all."""
+"""Writing clips: H.264 or lossless video, or numbered PNGs, whole or not at all."""
 
-import contextlib
 import os
 import re
 import shutil
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import av
 import numpy as np
 from av.error import FFmpegError
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, VideoReformatter
-from PIL import Image
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.colour import QUALITY, Colour, Frame
-from lightning_mm.video.sound import Sound
+from lightning_mm.search.signals import terminable
+from lightning_mm.video.colour import Colour, Frame
+from lightning_mm.video.sinks import Codec, FolderSink, Sink, Stored, VideoSink
+from lightning_mm.video.sound import SoundPart
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+LOSSLESS_SUFFIXES = (".mkv", ".mp4")
 ACCEPTED = f"accepted: a file ending in {', '.join(VIDEO_SUFFIXES)}, or a name without suffix for a folder of PNGs"
+USUAL_CRF = 16
 
-_ENCODER = {"crf": "16", "preset": "medium"}
 _NUMBERED = re.compile(r"\d{6,}\.png")
 
 
@@ -32,23 +31,32 @@ def is_folder(output: Path) -> bool:
     return not output.suffix
 
 
-def check_output(output: Path, source: Path | None = None, overwrite: bool = False) -> None:
+def check_output(
+    output: Path,
+    source: Path | str | None = None,
+    overwrite: bool = False,
+    codec: Codec = "h264",
+    crf: int | None = None,
+) -> None:
     """Find out, before any work, whether an output can be written.
 
     Args:
         output: Where a ``ClipWriter`` is to write.
         source: The clip that is read meanwhile.
         overwrite: Whether an existing output may be replaced.
+        codec: As of the ``ClipWriter``.
+        crf: As of the ``ClipWriter``.
 
     Raises:
         InputError: Unknown suffix, the source itself, a folder where a file should be or the reverse, something there
-            already, or a folder that cannot be made or written to.
+            already, a folder that cannot be made or written to, or a codec that such an output cannot have.
     """
     folder = is_folder(output)
     if not output.name:
         raise InputError(f"{output}: not the name of an output; {ACCEPTED}")
     if not folder and output.suffix.lower() not in VIDEO_SUFFIXES:
         raise InputError(f"{output}: cannot write '{output.suffix}'; {ACCEPTED}")
+    _check_codec(output, codec, crf)
     _check_other(output, source)
     if folder and output.exists() and not output.is_dir():
         raise InputError(f"{output}: a file of this name is in the place of the output folder; {ACCEPTED}")
@@ -64,7 +72,23 @@ def check_output(output: Path, source: Path | None = None, overwrite: bool = Fal
         check_file(output, source, overwrite)
 
 
-def check_file(output: Path, source: Path | None, overwrite: bool) -> None:
+def _check_codec(output: Path, codec: str, crf: int | None) -> None:
+    if codec not in ("h264", "ffv1"):
+        raise InputError(f"codec = '{codec}': must be h264, or ffv1 for lossless video")
+    if codec == "ffv1" and is_folder(output):
+        raise InputError(f"{output}: codec = 'ffv1' makes a video; PNGs, as in this folder, are lossless without it")
+    if codec == "ffv1" and output.suffix.lower() not in LOSSLESS_SUFFIXES:
+        accepted = f"must end in {' or '.join(LOSSLESS_SUFFIXES)}"
+        raise InputError(f"{output}: '{output.suffix}' cannot hold lossless video (codec = 'ffv1'); {accepted}")
+    if crf is None:
+        return
+    if not 0 <= crf <= 51:
+        raise InputError(f"crf = {crf}: must be a whole number from 0, best, to 51")
+    if codec == "ffv1" or is_folder(output):
+        raise InputError(f"crf = {crf}: has a meaning for H.264 video only; {output} is to be lossless")
+
+
+def check_file(output: Path, source: Path | str | None, overwrite: bool) -> None:
     """Raise an ``InputError`` when a file cannot be written to this path, or is there and may not be replaced."""
     _check_other(output, source)
     if output.is_dir():
@@ -74,8 +98,8 @@ def check_file(output: Path, source: Path | None, overwrite: bool) -> None:
     _check_parent(output)
 
 
-def _check_other(output: Path, source: Path | None) -> None:
-    if source is not None and output.exists() and source.exists() and output.samefile(source):
+def _check_other(output: Path, source: Path | str | None) -> None:
+    if source is not None and output.exists() and Path(source).exists() and output.samefile(source):
         raise InputError(f"{output}: the output is the input itself; choose another name")
 
 
@@ -90,8 +114,11 @@ def _check_parent(output: Path) -> None:
 class ClipWriter:
     """Writes frames to a temporary name beside the output and renames when all are written.
 
-    On any error, Ctrl-C included, the temporary file goes and an output that was there before stays as it was. Videos
-    are H.264, 4:2:0 for even sizes; an odd width or height needs 4:4:4, since 4:2:0 cannot express it.
+    On any error, Ctrl-C and SIGTERM included, the temporary file goes and an output that was there before stays as it
+    was. When the process is killed, a hidden temporary file stays behind, and nothing under the output's name.
+
+    H.264 has 8 bits, 4:2:0 for even sizes; an odd width or height needs 4:4:4, since 4:2:0 cannot express it. FFV1 and
+    PNG keep every level of 8 or 16 bits. FFV1 in MP4 has exact time stamps, in Matroska they are whole milliseconds.
 
     Args:
         output: ``.mp4``, ``.m4v``, ``.mov`` or ``.mkv``; without suffix it is a folder of ``000000.png`` and so on.
@@ -100,8 +127,11 @@ class ClipWriter:
         fps: Exact frame rate.
         colour: How to store RGB as YUV; the usual for the height when left out.
         sample_aspect: Width over height of one pixel.
-        audio_from: A video file whose sound is copied, packet by packet.
+        audio_from: What sound to copy, packet by packet: ``Clip.sound``, or a video file for all of its sound.
         overwrite: Whether an existing output may be replaced.
+        codec: "h264", or "ffv1" for lossless RGB in ``.mp4`` or ``.mkv``.
+        depth: Bits per channel of a lossless output, 8 or 16.
+        crf: Constant rate factor of H.264, from 0, best, to 51; 16 when left out.
 
     Attributes:
         warnings: One line for everything that could not be done as asked, such as sound that the container cannot hold.
@@ -122,40 +152,60 @@ class ClipWriter:
         fps: Fraction,
         colour: Colour | None = None,
         sample_aspect: Fraction = Fraction(1),
-        audio_from: Path | None = None,
+        audio_from: SoundPart | Path | None = None,
         overwrite: bool = False,
+        codec: Codec = "h264",
+        depth: int = 8,
+        crf: int | None = None,
     ) -> None:
         self.output = Path(output)
-        check_output(self.output, audio_from, overwrite)
-        self.size = (height, width)
-        self.fps = fps
-        self.colour = colour or Colour.usual(height)
-        self.sample_aspect = sample_aspect
-        self.audio_from = audio_from
+        sound = SoundPart(audio_from) if isinstance(audio_from, Path) else audio_from
+        check_output(self.output, sound.path if sound else None, overwrite, codec, crf)
+        colour = colour or Colour.usual(height)
+        lossless = codec == "ffv1" or is_folder(self.output)
+        self._stored = Stored(
+            width,
+            height,
+            fps,
+            colour,
+            sample_aspect,
+            codec,
+            depth if lossless else 8,
+            USUAL_CRF if crf is None else crf,
+        )
+        self._lossless = lossless
+        self._audio_from = sound
         self.warnings: list[str] = []
         self.frames = 0
         self._temporary = self.output.with_name(f".{self.output.stem}.{os.getpid()}.tmp{self.output.suffix}")
-        self._sink: _VideoSink | _FolderSink | None = None
+        self._sink: Sink | None = None
+        self._signals = ExitStack()
 
     def __enter__(self) -> Self:
         """Open the temporary file."""
+        self._signals.enter_context(terminable())
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            self._sink = (_FolderSink if is_folder(self.output) else _VideoSink)(self, self._temporary)
+            kind = FolderSink if is_folder(self.output) else VideoSink
+            self._sink = kind(self._temporary, self._stored, self._audio_from)
+            self._take_warnings()
         except BaseException as error:
             self._discard()
             raise self._explained(error) from None
         return self
 
     def write(self, frame: Frame) -> None:
-        """Append one frame, uint8 RGB (H, W, 3).
+        """Append one frame, RGB (H, W, 3) of uint8 or uint16.
 
         Raises:
-            ValueError: Another size or type than the writer was made for.
+            ValueError: Another size or type than the writer was made for; uint16 where a lossless output has 8 bits.
             InputError: The disk is full, or the like.
         """
-        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
-            raise ValueError(f"frame is {frame.dtype} {frame.shape}: must be uint8 {(*self.size, 3)}")
+        shape = (self._stored.height, self._stored.width, 3)
+        kinds = (np.uint8,) if self._lossless and self._stored.depth == 8 else (np.uint8, np.uint16)
+        if frame.shape != shape or frame.dtype not in kinds:
+            accepted = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"frame is {frame.dtype} {frame.shape}: must be {accepted} {shape}")
         assert self._sink is not None, "write() outside of 'with'"
         try:
             self._sink.write(frame, self.frames)
@@ -173,6 +223,7 @@ class ClipWriter:
                 if not self.frames:
                     raise InputError(f"{self.output}: not written, there was no frame to write")
                 self._sink.finish()
+                self._take_warnings()
                 if self.output.is_dir():
                     shutil.rmtree(self.output)  # holds numbered PNGs only, see check_output
                 os.replace(self._temporary, self.output)
@@ -181,107 +232,23 @@ class ClipWriter:
         finally:
             self._discard()
 
+    def _take_warnings(self) -> None:
+        assert self._sink is not None
+        self.warnings += [f"{self.output}: {line}" for line in self._sink.warnings]
+        self._sink.warnings.clear()
+
     def _discard(self) -> None:
-        if self._sink is not None:
-            self._sink.abandon()
-        if self._temporary.is_dir():
-            shutil.rmtree(self._temporary, ignore_errors=True)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        try:
+            if self._sink is not None:
+                self._sink.abandon()
+            if self._temporary.is_dir():
+                shutil.rmtree(self._temporary, ignore_errors=True)
+            else:
+                self._temporary.unlink(missing_ok=True)
+        finally:
+            self._signals.close()
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (FFmpegError, OSError)):
             return InputError(f"{self.output}: cannot be written ({error.strerror or type(error).__name__})")
         return error
-
-
-class _FolderSink:
-    def __init__(self, writer: ClipWriter, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        if writer.audio_from is not None:
-            writer.warnings.append(f"{writer.output}: the sound is left out, a folder of images cannot hold it")
-
-    def write(self, frame: Frame, index: int) -> None:
-        Image.fromarray(frame).save(self.path / f"{index:06d}.png", compress_level=3)
-
-    def finish(self) -> None:
-        pass
-
-    def abandon(self) -> None:
-        pass
-
-
-class _VideoSink:
-    def __init__(self, writer: ClipWriter, path: Path) -> None:
-        self.writer = writer
-        self.reformatter = VideoReformatter()
-        height, width = writer.size
-        self.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
-        if self.pix_fmt == "yuv444p":
-            odd = f"an odd size ({width} x {height}) is stored as H.264 4:4:4, which browsers and phones may not play"
-            writer.warnings.append(f"{writer.output}: {odd}")
-        self.sound: Sound | None = None
-        self.container = av.open(f"file:{path}", "w")
-        try:
-            if writer.audio_from is not None:
-                self.sound = Sound(writer.audio_from)
-            self._start()
-        except (FFmpegError, ValueError):
-            self.abandon()
-            if writer.audio_from is None:
-                raise
-            # Some containers refuse a kind of sound only when their header is written.
-            self.sound = None
-            self.container = av.open(f"file:{path}", "w")
-            self._start()
-            self._no_sound(f"a '{path.suffix}' file cannot hold its format")
-
-    def _start(self) -> None:
-        colour, fps = self.writer.colour, self.writer.fps
-        stream = self.container.add_stream("libx264", rate=fps, options=_ENCODER)
-        self.stream: Any = stream
-        stream.height, stream.width = self.writer.size
-        stream.pix_fmt = self.pix_fmt
-        context = stream.codec_context
-        context.time_base = 1 / fps
-        context.sample_aspect_ratio = self.writer.sample_aspect
-        context.color_range = colour.range_code
-        context.colorspace = colour.matrix
-        context.color_primaries = colour.primaries
-        context.color_trc = colour.transfer
-        if self.sound is not None:
-            self.sound.add_to(self.container)
-        self.container.start_encoding()
-
-    def write(self, frame: Frame, index: int) -> None:
-        colour, fps = self.writer.colour, self.writer.fps
-        picture = self.reformatter.reformat(
-            VideoFrame.from_ndarray(frame, format="rgb24"),
-            format=self.pix_fmt,
-            interpolation=QUALITY,
-            dst_colorspace=colour.swscale_matrix,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=colour.range_code,
-        )
-        picture.pts, picture.time_base = index, 1 / fps
-        self.container.mux(self.stream.encode(picture))
-        if self.sound is not None:
-            self.sound.copy(self.container, until=(index + 1) / fps)
-
-    def finish(self) -> None:
-        self.container.mux(self.stream.encode(None))
-        if self.sound is not None:
-            self.sound.copy(self.container, until=None)
-            if self.sound.damaged:
-                self._no_sound("part of it is damaged", what="the sound is incomplete")
-        self.container.close()
-
-    def abandon(self) -> None:
-        if self.sound is not None:
-            self.sound.close()
-        with contextlib.suppress(FFmpegError, OSError):  # the file is thrown away, and its trailer with it
-            self.container.close()
-
-    def _no_sound(self, reason: str, what: str = "the sound is left out") -> None:
-        self.writer.warnings.append(f"{self.writer.output}: {what}, {reason}")

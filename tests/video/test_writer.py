@@ -258,7 +258,7 @@ def test_failure_of_the_disk_is_one_line(tmp_path, monkeypatch, method):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"lightning_mm.video.writer._VideoSink.{method}", full)
+    monkeypatch.setattr(f"lightning_mm.video.sinks.VideoSink.{method}", full)
     with pytest.raises(InputError, match=r"out\.mp4: cannot be written \(No space left on device\)"):
         write(tmp_path / "out.mp4", smooth(1, 16, 32))
     assert os.listdir(tmp_path) == []
