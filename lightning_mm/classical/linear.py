@@ -1,22 +1,46 @@
-"""Linear Eulerian magnification of two frames (Wu et al., 2012).
+"""Linear Eulerian magnification (Wu et al., 2012): the change of each pixel is amplified, band by band.
 
-The method is covered by US patents 9,324,005, 9,811,901 and others of its family; it is here for comparison.
+The method is patented in some countries (US 9,324,005, 9,811,901 and others of their family; not legal advice).
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from lightning_mm.classical.laplacian import collapse, laplacian
+from lightning_mm.classical.shared import per_image
+from lightning_mm.magnification.method import Encoded, Method, Signal
 
 _CUTOFF_WAVELENGTH = 16.0
 _EXAGGERATION = 2.0
 
 
-def magnify_linear(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
-    """Amplify the change between two frames in the bands of a Laplacian pyramid.
+class LinearEulerian(Method):
+    """Amplifies the change of a frame in the bands of a Laplacian pyramid, chroma as much as luma.
 
     Each band's factor is capped where the first-order approximation breaks, as in the original: with the representative
     wavelength w of a band and the cutoff wavelength w_c = 16 px, factor = min(alpha - 1, (w * alpha / w_c - 1) * 2),
-    not below zero. The finest band and the low-pass rest are not amplified.
+    not below zero. An alpha below 1 takes 1 - alpha of the change away, which needs no cap. The finest band and the
+    low-pass rest are left as they are; frames with a side of less than 8 px, which have no other band, altogether.
+    """
+
+    frame_linear = True
+
+    def encode(self, frames: Tensor) -> Encoded:
+        """The frames themselves; see ``Method``."""
+        return Encoded((frames,), None, (frames.shape[-2], frames.shape[-1]))
+
+    def encode_change(self, change: Tensor) -> Signal:
+        """The change itself; see ``Method``."""
+        return (change,)
+
+    def render(self, encoded: Encoded, change: Signal, alpha: Tensor | float) -> Tensor:
+        """Add the amplified change to the frames; see ``Method``."""
+        (frames,), (moved,) = encoded.signal, change
+        return frames + _amplified(moved, per_image(alpha, moved))
+
+
+def magnify_linear(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
+    """Amplify the change between two frames; see ``LinearEulerian``.
 
     Args:
         frame_a: Reference frames (B, 3, H, W) in [-1, 1].
@@ -26,40 +50,17 @@ def magnify_linear(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
     Returns:
         (B, 3, H, W) clamped to [-1, 1].
     """
-    height, width = frame_a.shape[-2:]
-    bands = _laplacian(frame_b - frame_a)
+    return (frame_b + _amplified(frame_b - frame_a, per_image(alpha, frame_b))).clamp(-1.0, 1.0)
+
+
+def _amplified(change: Tensor, alpha: Tensor) -> Tensor:
+    """What is to be added to the frames: factor times the change, by band."""
+    height, width = change.shape[-2:]
+    bands = laplacian(change)
     wavelength = (height**2 + width**2) ** 0.5 / 3.0 / 2.0 ** (len(bands) - 1)
-    added = torch.zeros_like(bands[-1])
-    for number in range(len(bands) - 1, -1, -1):
-        amplified = number not in (0, len(bands) - 1)
-        added = _upsample(added, bands[number].shape[-2:]) if added.shape != bands[number].shape else added
-        if amplified:
-            limit = (wavelength * 2.0**number * alpha / _CUTOFF_WAVELENGTH - 1.0) * _EXAGGERATION
-            factor = torch.minimum(alpha - 1.0, limit).clamp(min=0.0)
-            added = added + factor.view(-1, 1, 1, 1) * bands[number]
-    return (frame_b + added).clamp(-1.0, 1.0)
-
-
-def _laplacian(image: Tensor) -> list[Tensor]:
-    """Bands from the finest to the low-pass rest."""
-    bands = []
-    while min(image.shape[-2:]) >= 8:
-        coarse = _blur(image)[..., ::2, ::2]
-        bands.append(image - _upsample(coarse, image.shape[-2:]))
-        image = coarse
-    return [*bands, image]
-
-
-def _blur(image: Tensor) -> Tensor:
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=image.device, dtype=image.dtype) / 16.0
-    channels = image.shape[1]
-    image = F.pad(image, (2, 2, 2, 2), mode="reflect")
-    image = F.conv2d(image, taps.view(1, 1, 1, 5).expand(channels, 1, 1, 5), groups=channels)
-    return F.conv2d(image, taps.view(1, 1, 5, 1).expand(channels, 1, 5, 1), groups=channels)
-
-
-def _upsample(image: Tensor, size: torch.Size) -> Tensor:
-    """Burt and Adelson's expansion: coarse pixels stay where they were taken from, at the even positions."""
-    spread = image.new_zeros(*image.shape[:2], *size)
-    spread[..., ::2, ::2] = image
-    return 4.0 * _blur(spread)
+    added = [torch.zeros_like(band) for band in bands]
+    for number in range(1, len(bands) - 1):
+        limit = ((wavelength * 2.0**number * alpha / _CUTOFF_WAVELENGTH - 1.0) * _EXAGGERATION).clamp(min=0.0)
+        # The smaller of the two is alpha - 1 itself wherever that is negative.
+        added[number] = torch.minimum(alpha - 1.0, limit) * bands[number]
+    return collapse(added)
