@@ -123,7 +123,8 @@ class Design:
         form += f" of order {spec.order}" if spec.kind == "butterworth" else ""
         form += ", zero phase" if spec.zero_phase else ", causal"
         low, high = self.edges()
-        gains = ", ".join(f"{self.gain(f):.2f} at {f:g} Hz" for f in (spec.low, spec.centre, spec.high))
+        three = (spec.low, spec.centre, spec.high)
+        gains = ", ".join(f"{self.gain(f):.2f} at {f:g} Hz" for f in three)
         lines = [
             f"temporal filter: {_TITLES[spec.kind]}{form}, {spec.low:g} to {spec.high:g} Hz at {self.fps:g} frames/s",
             f"gain {gains}, {self.gain(0.0):.2g} at 0 Hz; within 3 dB from {low:.4g} to {high:.4g} Hz",
