@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lightning_mm.errors import InputError
@@ -58,9 +59,9 @@ class SliceLine:
 
 
 class SlicePicture:
-    """Collects a line of the input and of the magnified frames and draws both against time.
+    """Collects a line of the input frames, and of the magnified ones where there are any, and draws it against time.
 
-    Time runs to the right in either panel, so a still edge draws a straight line and a vibration a wave. A clip of
+    Time runs to the right in every panel, so a still edge draws a straight line and a vibration a wave. A clip of
     more than ``MAX_WIDTH`` frames is thinned out evenly while it is collected: memory stays bounded.
 
     Args:
@@ -71,32 +72,39 @@ class SlicePicture:
         self.line = line
         self.frames = 0
         self.step = 1
-        self._lines: list[tuple[Frame, Frame]] = []
+        self._lines: list[tuple[Frame, ...]] = []
 
-    def add(self, before: Frame, after: Frame) -> None:
-        """Take the line of one input frame and of its magnified frame, both (H, W, 3) uint8."""
+    def add(self, before: Frame, after: Frame | None = None) -> None:
+        """Take the line of one input frame and of its magnified frame, both (H, W, 3) uint8 or uint16.
+
+        A clip has magnified frames throughout, or none.
+        """
         if self.frames % self.step == 0:
             if len(self._lines) == MAX_WIDTH:
                 self._lines = self._lines[::2]
                 self.step *= 2
             if self.frames % self.step == 0:
-                self._lines.append((self.line.take(before), self.line.take(after)))
+                self._lines.append(tuple(self.line.take(frame) for frame in (before, after) if frame is not None))
         self.frames += 1
 
-    def panels(self) -> tuple[Frame, Frame]:
+    def panels(self) -> tuple[Frame, ...]:
         """Input and magnified slice, each (length of the line, columns of time, 3), one column per frame kept."""
-        before, after = zip(*self._lines, strict=True)
-        return np.stack(before, axis=1), np.stack(after, axis=1)
+        return tuple(np.stack(lines, axis=1) for lines in zip(*self._lines, strict=True))
 
-    def draw(self, alpha: float) -> Image.Image:
-        """The labelled picture: input above, magnified below. Short clips are stretched in time by a whole factor."""
-        panels = self.panels()
+    def draw(self, alpha: float | None = None) -> Image.Image:
+        """The labelled picture: input above, magnified below. Short clips are stretched in time by a whole factor.
+
+        Args:
+            alpha: Total motion factor, for the label, where it is known.
+        """
+        panels = [_eight_bits(panel) for panel in self.panels()]
+        labels = ("input", "magnified" if alpha is None else f"magnified, alpha = {alpha:g}")[: len(panels)]
         length, columns = panels[0].shape[:2]
         stretch = max(1, -(-MIN_WIDTH // columns))
-        picture = Image.new("RGB", (columns * stretch, 2 * (length + _STRIP) + _STRIP), "white")
+        picture = Image.new("RGB", (columns * stretch, len(panels) * (length + _STRIP) + _STRIP), "white")
         draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_FONT_SIZE)
         top = 0
-        for label, panel in zip(("input", f"magnified, alpha = {alpha:g}"), panels, strict=True):
+        for label, panel in zip(labels, panels, strict=True):
             draw.text((4, top + 2), label, fill="black", font=font)
             picture.paste(Image.fromarray(np.repeat(panel, stretch, axis=1)), (0, top + _STRIP))
             top += length + _STRIP
@@ -107,8 +115,8 @@ class SlicePicture:
         draw.text((4, top + 2), footer, fill="dimgray", font=font)
         return picture
 
-    def save(self, path: Path, alpha: float) -> None:
-        """Write the picture as PNG, whole or not at all.
+    def save(self, path: Path, alpha: float | None = None) -> None:
+        """Write the picture as PNG, whole or not at all; ``alpha`` as of ``draw``.
 
         Raises:
             InputError: The file cannot be written.
@@ -122,6 +130,10 @@ class SlicePicture:
             raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _eight_bits(panel: Frame) -> NDArray[np.uint8]:
+    return ((panel.astype(np.uint32) + 128) // 257).astype(np.uint8) if panel.dtype == np.uint16 else panel
 
 
 def slice_path(output: Path, given: Path | None, source: Path, overwrite: bool) -> Path:

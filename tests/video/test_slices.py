@@ -84,6 +84,18 @@ def test_picture_is_labelled_and_short_clips_are_stretched(tmp_path):
         assert image[top : top + strip].max() == 255
 
 
+def test_one_panel_of_16_bits_is_drawn_in_8():
+    levels = np.arange(16, dtype=np.uint16) * 4369  # 257 times the 8-bit levels 0, 17, ... 255
+    picture = SlicePicture(SliceLine("y", 0))
+    for _ in range(3):
+        picture.add(np.repeat(levels[None, :, None], 3, axis=2))
+    (panel,) = picture.panels()
+    assert panel.dtype == np.uint16
+    image = np.asarray(picture.draw())
+    strip = (image.shape[0] - 16) // 2
+    assert image[strip : strip + 16, 0, 0].tolist() == list(range(0, 256, 17))
+
+
 def test_slice_path(tmp_path):
     clip = tmp_path / "in.png"
     assert slice_path(tmp_path / "out.mp4", None, clip, False) == tmp_path / "out_slice.png"
