@@ -11,9 +11,9 @@ from lightning_mm.temporal.spec import FilterSpec
 class Preset:
     """The settings of a sequence.
 
-    The paper's factor of 20 is taken as the total motion factor, as everywhere here, so that motion becomes 20 times
-    as large. By the letter of its equation 1, where the factor is what is added, that would be 21 times. The public
-    code of earlier work that its numbers descend from multiplies by the total.
+    The paper's factors are taken as total motion factors, as everywhere here and in the training data: 20 makes motion
+    20 times as large. By the letter of the paper's equation 1, where the factor is what is added to motion, it would be
+    21 times.
 
     Attributes:
         name: The sequence, in lower case.
