@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_mm.classical.laplacian import collapse, laplacian
-from lightning_mm.classical.shared import per_image
+from lightning_mm.classical.shared import magnify_pair, per_image
 from lightning_mm.magnification.method import Encoded, Method, Signal
 
 _CUTOFF_WAVELENGTH = 16.0
@@ -39,18 +39,9 @@ class LinearEulerian(Method):
         return frames + _amplified(moved, per_image(alpha, moved))
 
 
-def magnify_linear(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
-    """Amplify the change between two frames; see ``LinearEulerian``.
-
-    Args:
-        frame_a: Reference frames (B, 3, H, W) in [-1, 1].
-        frame_b: Current frames, same shape.
-        alpha: (B,) total motion factor; the paper's and the original's factor is alpha - 1.
-
-    Returns:
-        (B, 3, H, W) clamped to [-1, 1].
-    """
-    return (frame_b + _amplified(frame_b - frame_a, per_image(alpha, frame_b))).clamp(-1.0, 1.0)
+def magnify_linear(frame_a: Tensor, frame_b: Tensor, alpha: Tensor | float) -> Tensor:
+    """Amplify the change between two frames by ``LinearEulerian``; see ``magnify_pair``."""
+    return magnify_pair(LinearEulerian(), frame_a, frame_b, alpha)
 
 
 def _amplified(change: Tensor, alpha: Tensor) -> Tensor:

@@ -8,9 +8,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_mm.errors import InputError
+from lightning_mm.magnification.method import Method
 
 _LUMA = (0.299, 0.587, 0.114)
 _TINY = 1e-12
+
+
+def magnify_pair(method: Method, frame_a: Tensor, frame_b: Tensor, alpha: Tensor | float) -> Tensor:
+    """Magnify the motion between two frames, without any temporal filter.
+
+    Args:
+        method: Which.
+        frame_a: Reference frames (B, 3, H, W) in [-1, 1].
+        frame_b: Current frames, same shape.
+        alpha: Total motion factor, a number or (B,); the factor of the methods' papers is alpha - 1.
+
+    Returns:
+        (B, 3, H, W) clamped to [-1, 1].
+    """
+    reference, current = method.encode(frame_a), method.encode(frame_b)
+    change = method.difference(reference.signal, current.signal)
+    return method.render(current, change, alpha).clamp(-1.0, 1.0)
 
 
 def luma(frames: Tensor) -> Tensor:

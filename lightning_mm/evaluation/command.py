@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -12,17 +12,16 @@ from rich.console import Console
 
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation import sets
-from lightning_mm.evaluation.methods import methods
+from lightning_mm.evaluation.methods import FRAME_B, LINEAR, ClassicalName, methods
 from lightning_mm.evaluation.printing import print_records
 from lightning_mm.evaluation.protocol import Bench, Grid, Options, Record
 from lightning_mm.evaluation.protocols import PROTOCOLS, ProtocolName
 from lightning_mm.evaluation.recorded import judged_runs, record_in_runs
 from lightning_mm.evaluation.writing import RESULT_FILE, plain, write
-from lightning_mm.machine import hardware
+from lightning_mm.machine import hardware, pick_device
 from lightning_mm.measuring.tracking import require_opencv
 from lightning_mm.metrics import LPIPS_MIN_SIZE, SSIM_MIN_SIZE, LpipsNet, definitions
 from lightning_mm.runs import git_commit, package_versions, require_writable
-from lightning_mm.video.magnify import pick_device
 from lightning_mm.weights import SHIPPED, read_magnifier
 from lightning_mm.weights.file import tensors_digest
 
@@ -47,10 +46,11 @@ def evaluate(
     footage_frames: int = 128,
     stored: Path | None = None,
     stored_alpha: float | None = None,
+    classical: list[ClassicalName] | None = None,
     device: str = "auto",
     out: Path = Path("runs/evaluation"),
 ) -> None:
-    """Judge weights by fixed protocols, beside "return frame B" and linear Eulerian magnification.
+    """Judge weights by fixed protocols, beside "return frame B" and classical methods.
 
     Where weights are a checkpoint in the directory of its run, the run's results.json gets a summary too.
 
@@ -85,6 +85,9 @@ def evaluate(
         stored: Folder of stored pairs, FOLDER/TEST/modeNN/*A.png, *B.png and *Y.png, as the axial model's release has.
         stored_alpha: Total motion factor of all stored pairs instead of the release's: 10 px over the motion of each
             mode of "subpixel", 200 in "noise005".
+        classical: Methods without training to judge beside the weights: "linear" (Eulerian; Wu et al., 2012), "phase"
+            (phase-based; Wadhwa et al., 2013) and "riesz" (Riesz pyramid; Wadhwa et al., 2014); "linear" when left out.
+            Each is patented in some countries.
         device: Where to compute: auto (a CUDA device if there is one, else cpu), cpu, cuda, cuda:1 and so on.
         out: Folder for evaluation.json, a CSV per table, pictures, and evaluation.html.
 
@@ -93,7 +96,7 @@ def evaluate(
     """
     given = {key: value for key, value in locals().items() if key in Options.__dataclass_fields__}
     say = Console(file=sys.stderr, highlight=False, soft_wrap=True).print
-    result, records = judge(weights, protocols, Options(**given), device, out, say)
+    result, records = judge(weights, protocols, Options(**given), device, out, say, classical)
     print_records(records, result["definitions"])
     for path in result["files"]:
         print(f"wrote {path}")
@@ -106,6 +109,7 @@ def run_protocols(
     device: str = "auto",
     out: Path | None = None,
     say: Callable[[str], object] = lambda text: None,
+    classical: Sequence[ClassicalName] | None = None,
 ) -> dict[str, Any]:
     """What ``evaluate`` does, without printing.
 
@@ -116,6 +120,7 @@ def run_protocols(
         device: As of ``evaluate``.
         out: Folder for the files; none are written when left out.
         say: Told what is being done.
+        classical: As of ``evaluate``.
 
     Returns:
         Plain JSON: "protocols", by name each with "settings", "summary" (by method), "left_out", "tables" (rows by
@@ -125,14 +130,18 @@ def run_protocols(
     Raises:
         InputError: An argument is wrong; nothing has been written then.
     """
-    return judge(weights, protocols, options, device, out, say)[0]
+    return judge(weights, protocols, options, device, out, say, classical)[0]
 
 
 def judged_before(out: Path, weights: list[str], options: Options) -> dict[str, Any] | None:
-    """What ``run_protocols`` has left in a folder, where it was of the same weights with the same settings."""
+    """What ``run_protocols`` has left in a folder, where it was of the same methods with the same settings."""
     try:
         found = json.loads((out / RESULT_FILE).read_text(encoding="utf-8"))
-        same = found["weights"] == _digests(weights) and found["settings"] == json.loads(json.dumps(_told(options)))
+        same = (
+            found["weights"] == _digests(weights)
+            and found["methods"] == [*weights, FRAME_B, LINEAR]
+            and found["settings"] == json.loads(json.dumps(_told(options)))
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if same else None
@@ -145,6 +154,7 @@ def judge(
     device: str,
     out: Path | None,
     say: Callable[[str], object],
+    classical: Sequence[ClassicalName] | None,
 ) -> tuple[dict[str, Any], dict[str, Record]]:
     """``run_protocols`` with the records by protocol, which hold pictures and tables of text too."""
     weights = list(SHIPPED) if weights is None else weights
@@ -159,7 +169,7 @@ def judge(
         if (check := PROTOCOLS[name].check) is not None:
             check(options)
     runs = judged_runs(weights)
-    found = methods(weights, place)
+    found = methods(weights, place, ("linear",) if classical is None else classical)
     # Set up before anything is measured: a folder that is missing is found at once.
     data = {"procedural": sets.validation_set(None, options.pairs, options.size)}
     if options.photos is not None:

@@ -1,12 +1,15 @@
 """What is judged: magnifiers, and methods that need no training, as functions of two frames and a factor."""
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from lightning_mm.classical.linear import magnify_linear
+from lightning_mm.classical.methods import METHODS
+from lightning_mm.classical.shared import magnify_pair
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier
 from lightning_mm.models.precision import exact_float32
@@ -15,7 +18,11 @@ from lightning_mm.weights import load_magnifier
 Method = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Frames A and B, (B, 3, H, W) in [-1, 1], and total motion factors (B,) to magnified frames."""
 
-FRAME_B, LINEAR = "frame_b", "linear_eulerian"
+ClassicalName = Literal["linear", "phase", "riesz"]
+
+FRAME_B, LINEAR, PHASE, RIESZ = "frame_b", "linear_eulerian", "phase_based", "riesz"
+_CLASSICAL: dict[ClassicalName, str] = {"linear": LINEAR, "phase": PHASE, "riesz": RIESZ}
+_TITLES = {FRAME_B: "return frame B", LINEAR: "linear Eulerian", PHASE: "phase-based", RIESZ: "Riesz pyramid"}
 
 
 def return_frame_b(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
@@ -23,25 +30,32 @@ def return_frame_b(frame_a: Tensor, frame_b: Tensor, alpha: Tensor) -> Tensor:
     return frame_b
 
 
-def methods(sources: list[str], device: torch.device) -> dict[str, Method]:
-    """The magnifiers, and beside them "return frame B" and linear Eulerian magnification.
+def methods(
+    sources: list[str], device: torch.device, classical: Sequence[ClassicalName] = ("linear",)
+) -> dict[str, Method]:
+    """The magnifiers, and beside them "return frame B" and classical methods.
 
     Args:
         sources: Weights, each as of ``load_magnifier``.
         device: Where magnifiers run, in float32.
+        classical: Which classical methods.
 
     Returns:
         Methods by name: a source that ships by its name, a file by its path.
 
     Raises:
-        InputError: A source is unusable or named twice.
+        InputError: A source is unusable, or something is named twice or unknown.
     """
+    if len(set(classical)) < len(classical) or not set(classical) <= _CLASSICAL.keys():
+        accepted = ", ".join(get_args(ClassicalName))
+        raise InputError(f"classical = {[*classical]}: must be some of {accepted}, each once")
     found: dict[str, Method] = {}
     for source in sources:
         if source in found:
             raise InputError(f"weights: '{source}' is named twice")
         found[source] = magnifying(load_magnifier(source).to(device))
-    return {**found, FRAME_B: return_frame_b, LINEAR: magnify_linear}
+    untrained = {_CLASSICAL[name]: functools.partial(magnify_pair, METHODS[name]()) for name in classical}
+    return {**found, FRAME_B: return_frame_b, **untrained}
 
 
 class MagnifierMethod:
@@ -75,4 +89,4 @@ def _title(name: str) -> str:
     path = Path(name)
     if path.suffix == ".ckpt":
         return path.parent.parent.name or path.stem
-    return path.stem if path.suffix else {FRAME_B: "return frame B", LINEAR: "linear Eulerian"}.get(name, name)
+    return path.stem if path.suffix else _TITLES.get(name, name)
