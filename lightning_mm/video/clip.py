@@ -130,6 +130,12 @@ def exact_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
+def standard_rate(rate: Fraction) -> Fraction:
+    """A rate as a container declares it; the NTSC rate, 60000/1001 and so on, where it is that but for rounding."""
+    ntsc = Fraction(1000 * round(rate * Fraction(1001, 1000)), 1001)
+    return ntsc if abs(rate - ntsc) < rate / 1_000_000 else Fraction(rate)
+
+
 def natural(file: Path) -> list[int | str]:
     """Key that sorts "2.png" before "10.png"."""
     # Splitting at groups of digits puts them at the odd places, so that like is compared with like.

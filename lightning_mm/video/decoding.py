@@ -35,6 +35,7 @@ class Progress:
 def decode(container: Any, stream: Any, progress: Progress) -> Generator[VideoFrame]:
     """Every frame of a stream that decodes, in order of display; errors are noted and passed over."""
     stream.thread_type = "AUTO"
+    tick = Fraction(stream.time_base or 0)  # frames that the decoder held back don't know theirs
     packets = container.demux(stream)
     finished = False
     while not finished:
@@ -58,7 +59,7 @@ def decode(container: Any, stream: Any, progress: Progress) -> Generator[VideoFr
         for frame in frames:
             progress.damaged |= bool(frame.is_corrupt)
             progress.frames += 1
-            progress.end = max(progress.end, (frame.pts or 0) * Fraction(frame.time_base or 0))
+            progress.end = max(progress.end, (frame.pts or 0) * tick)
             yield frame
 
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
@@ -10,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.error import ExitError, FFmpegError
+from av.error import FFmpegError
 
 from lightning_mm.errors import InputError
 from lightning_mm.video.clip import DEFAULT_FPS, Clip, exact_rate
@@ -171,12 +172,13 @@ class Stream(_Opened):
         options = {"protocol_whitelist": self._protocols}
         if self._address.lower().startswith("rtsp"):
             options["rtsp_flags"] = "prefer_tcp"  # what UDP loses is missing from the picture
+        began = time.monotonic()
         try:
             return av.open(self._address, options=options, metadata_errors="replace", timeout=self._timeout)
-        except ExitError:
-            reason = f"no answer within {self._timeout:g} s"
         except (FFmpegError, OSError, ValueError) as error:
-            reason = reason_of(error)
+            # FFmpeg has several errors for having been stopped, by the protocol.
+            late = time.monotonic() - began >= self._timeout
+            reason = f"no answer within {self._timeout:g} s" if late else reason_of(error)
         raise InputError(f"{self.name}: cannot be opened ({reason})")
 
 

@@ -66,11 +66,14 @@ def grid_rate(stamps: Stamps, tick: Fraction, average: Fraction, nominal: Fracti
     return nominal if kept else average
 
 
-def nearest(frames: Iterable[VideoFrame], start: Fraction, rate: Fraction, first: int = 0) -> Generator[VideoFrame]:
+def nearest(
+    frames: Iterable[VideoFrame], tick: Fraction, start: Fraction, rate: Fraction, first: int = 0
+) -> Generator[VideoFrame]:
     """For each point of an even grid of times the frame nearest to it: the last point is that of the last frame.
 
     Args:
         frames: Frames in order of their times, beginning no later than the one nearest to the first point.
+        tick: Unit of their time stamps in seconds.
         start: Time of the grid's point 0 in seconds.
         rate: Points per second.
         first: Point to begin with.
@@ -80,7 +83,7 @@ def nearest(frames: Iterable[VideoFrame], start: Fraction, rate: Fraction, first
     """
     number, before, before_time = first, None, Fraction(0)
     for frame in frames:
-        time = before_time + 1 / rate if frame.pts is None else frame.pts * Fraction(frame.time_base or 0)
+        time = before_time + 1 / rate if frame.pts is None else frame.pts * tick
         while before is not None and start + number / rate < (before_time + time) / 2:
             yield before
             number += 1

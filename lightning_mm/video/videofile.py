@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import ACCEPTED, DEFAULT_FPS
+from lightning_mm.video.clip import ACCEPTED, DEFAULT_FPS, standard_rate
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.container import open_container, reason_of
 from lightning_mm.video.decoding import DecodedClip, Progress, decode
@@ -39,7 +39,7 @@ class VideoFile(DecodedClip):
         self.path = path
         with self._open() as container:
             stream = self._stream(container)
-            rate = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
+            rate = standard_rate(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
             nominal, self._tick = stream.guessed_rate, Fraction(stream.time_base or 0)
             seconds = stream.duration * self._tick if stream.duration else None
             self.frames = stream.frames or (round(seconds * rate) if seconds else None)
@@ -87,7 +87,7 @@ class VideoFile(DecodedClip):
             start = int(stamps[0]) * self._tick
             at = bisect_right(stamps, int((start + number / self.fps) / self._tick)) - 1
             with closing(self._decode(at)) as frames:
-                yield from self._arrays(nearest(frames, start, self.fps, number), number)
+                yield from self._arrays(nearest(frames, self._tick, start, self.fps, number), number)
         else:
             with closing(self._decode(number)) as frames:
                 yield from self._arrays(frames, number)
@@ -125,9 +125,10 @@ class VideoFile(DecodedClip):
         while number > 0 and self._stamps[number - 1] == self._stamps[number]:
             number -= 1  # of frames that share a time stamp only the first can be told
         stamp = int(self._stamps[number])
+        shared = int(number + 1 < len(self._stamps) and self._stamps[number + 1] == stamp)
         frames = decode(container, stream, progress)
         try:
-            container.seek(stamp, stream=stream)
+            container.seek(stamp - shared, stream=stream)  # or the key frame found could be the second of those
         except FFmpegError:
             return None
         frame = next(frames, None)

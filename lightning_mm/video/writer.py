@@ -13,7 +13,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from lightning_mm.errors import InputError
-from lightning_mm.search.signals import terminable
+from lightning_mm.signals import terminable
 from lightning_mm.video.colour import Colour, Frame
 from lightning_mm.video.sinks import Codec, FolderSink, Sink, Stored, VideoSink
 from lightning_mm.video.sound import SoundPart
@@ -127,13 +127,16 @@ class ClipWriter:
         fps: Exact frame rate.
         colour: How to store RGB as YUV; the usual for the height when left out.
         sample_aspect: Width over height of one pixel.
-        audio_from: What sound to copy, packet by packet: ``Clip.sound``, or a video file for all of its sound.
+        sound: What sound to copy, packet by packet: ``Clip.sound``, or a video file for all of its sound.
         overwrite: Whether an existing output may be replaced.
         codec: "h264", or "ffv1" for lossless RGB in ``.mp4`` or ``.mkv``.
         depth: Bits per channel of a lossless output, 8 or 16.
         crf: Constant rate factor of H.264, from 0, best, to 51; 16 when left out.
 
     Attributes:
+        size: Height and width of the frames in pixels.
+        fps: Exact frame rate.
+        frames: Number of frames written so far.
         warnings: One line for everything that could not be done as asked, such as sound that the container cannot hold.
 
     Raises:
@@ -152,15 +155,16 @@ class ClipWriter:
         fps: Fraction,
         colour: Colour | None = None,
         sample_aspect: Fraction = Fraction(1),
-        audio_from: SoundPart | Path | None = None,
+        sound: SoundPart | Path | None = None,
         overwrite: bool = False,
         codec: Codec = "h264",
         depth: int = 8,
         crf: int | None = None,
     ) -> None:
         self.output = Path(output)
-        sound = SoundPart(audio_from) if isinstance(audio_from, Path) else audio_from
-        check_output(self.output, sound.path if sound else None, overwrite, codec, crf)
+        part = SoundPart(sound) if isinstance(sound, Path) else sound
+        check_output(self.output, part.path if part else None, overwrite, codec, crf)
+        self.size, self.fps = (height, width), fps
         colour = colour or Colour.usual(height)
         lossless = codec == "ffv1" or is_folder(self.output)
         self._stored = Stored(
@@ -174,7 +178,7 @@ class ClipWriter:
             USUAL_CRF if crf is None else crf,
         )
         self._lossless = lossless
-        self._audio_from = sound
+        self._sound = part
         self.warnings: list[str] = []
         self.frames = 0
         self._temporary = self.output.with_name(f".{self.output.stem}.{os.getpid()}.tmp{self.output.suffix}")
@@ -187,7 +191,7 @@ class ClipWriter:
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
             kind = FolderSink if is_folder(self.output) else VideoSink
-            self._sink = kind(self._temporary, self._stored, self._audio_from)
+            self._sink = kind(self._temporary, self._stored, self._sound)
             self._take_warnings()
         except BaseException as error:
             self._discard()
@@ -201,7 +205,7 @@ class ClipWriter:
             ValueError: Another size or type than the writer was made for; uint16 where a lossless output has 8 bits.
             InputError: The disk is full, or the like.
         """
-        shape = (self._stored.height, self._stored.width, 3)
+        shape = (*self.size, 3)
         kinds = (np.uint8,) if self._lossless and self._stored.depth == 8 else (np.uint8, np.uint16)
         if frame.shape != shape or frame.dtype not in kinds:
             accepted = " or ".join(kind.__name__ for kind in kinds)

@@ -157,7 +157,7 @@ def sound_packets(path):
 )
 def test_sound_is_copied_packet_by_packet(tmp_path, codec, source, target):
     path = with_sound(tmp_path / f"in.{source}", codec)
-    writer = write(tmp_path / f"out.{target}", smooth(50, 16, 32), audio_from=path)
+    writer = write(tmp_path / f"out.{target}", smooth(50, 16, 32), sound=path)
     assert writer.warnings == []
     (before, times), (after, new_times) = sound_packets(path), sound_packets(tmp_path / f"out.{target}")
     assert len(before) > 50
@@ -168,13 +168,13 @@ def test_sound_is_copied_packet_by_packet(tmp_path, codec, source, target):
 
 def test_sound_longer_than_the_pictures_is_kept(tmp_path):
     path = with_sound(tmp_path / "in.mp4", "aac")
-    write(tmp_path / "out.mp4", smooth(5, 16, 32), audio_from=path)
+    write(tmp_path / "out.mp4", smooth(5, 16, 32), sound=path)
     assert sound_packets(tmp_path / "out.mp4")[0] == sound_packets(path)[0]
 
 
 def test_sound_of_a_stream_that_starts_late_stays_in_step(tmp_path):
     path = with_sound(tmp_path / "in.ts", "aac")  # transport streams begin at some other time than 0
-    write(tmp_path / "out.mp4", smooth(50, 16, 32), audio_from=path)
+    write(tmp_path / "out.mp4", smooth(50, 16, 32), sound=path)
     (before, times), (after, new_times) = sound_packets(path), sound_packets(tmp_path / "out.mp4")
     assert len(after) == len(before)
     assert np.abs(np.subtract(times, new_times)).max() < 0.002
@@ -183,7 +183,7 @@ def test_sound_of_a_stream_that_starts_late_stays_in_step(tmp_path):
 @pytest.mark.parametrize(("codec", "target"), [("libopus", "out.mov"), ("aac", "out")])
 def test_sound_that_does_not_fit_is_left_out_with_a_warning(tmp_path, codec, target):
     path = with_sound(tmp_path / "in.mkv", codec)
-    writer = write(tmp_path / target, smooth(5, 16, 32), audio_from=path)
+    writer = write(tmp_path / target, smooth(5, 16, 32), sound=path)
     assert len(writer.warnings) == 1
     assert "sound is left out" in writer.warnings[0]
     clip = open_clip(tmp_path / target)
