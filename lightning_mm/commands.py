@@ -50,7 +50,7 @@ def test(args: list[str]) -> None:
 
 def magnify(args: list[str]) -> None:
     """Magnify the motion in a clip or a folder of images."""
-    from lightning_mm.video.magnify import magnify
+    from lightning_mm.magnification.command import magnify
 
     call(magnify, "magnify", args)
 

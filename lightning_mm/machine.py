@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from lightning_mm.errors import InputError
+
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """What numbers depend on: "device" (the GPU's name, or the kind of device), "processor" and "threads"."""
@@ -44,3 +46,19 @@ def load() -> float | None:
 def is_busy(load: float | None, cores: int) -> bool:
     """Whether a load is so high that times on the processor are longer than on a quiet machine."""
     return load is not None and load > cores / 2
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; "auto" is CUDA where there is a CUDA device, else the CPU.
+
+    Raises:
+        InputError: No such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(f"device = '{name}': not available here; accepted: auto, cpu, cuda, cuda:1") from None
+    return device

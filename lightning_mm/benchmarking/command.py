@@ -94,7 +94,7 @@ def frames(
     from lightning_mm.benchmarking.frames import measure_frames
     from lightning_mm.benchmarking.frames_writing import csv_text, json_text, markdown_text, print_frames
     from lightning_mm.benchmarking.resolutions import STANDARD, parse_resolutions
-    from lightning_mm.video.magnify import pick_device
+    from lightning_mm.machine import pick_device
 
     weights = ["proposed", "baseline"] if weights is None else weights
     if not weights or len(set(weights)) < len(weights):

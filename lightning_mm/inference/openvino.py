@@ -42,9 +42,10 @@ class OpenVinoModule(nn.Module):
 
     def _compile(self, inputs: tuple[Tensor, ...]) -> Any:
         ov = self._openvino
-        example = tuple(torch.zeros(tensor.shape) for tensor in inputs)
-        with torch.no_grad():
-            model = ov.convert_model(self.module, example_input=example, input=[list(t.shape) for t in inputs])
+        # Inference tensors cannot be traced.
+        with torch.inference_mode(False), torch.no_grad():
+            exported = torch.export.export(self.module, tuple(torch.zeros(tensor.shape) for tensor in inputs))
+            model = ov.convert_model(exported)
         return ov.Core().compile_model(model, "CPU", self._settings)
 
 

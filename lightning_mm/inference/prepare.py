@@ -93,7 +93,10 @@ class _CompiledDecoder(nn.Module):
 
 
 def _compiled(function: Any, backend: str, options: dict[str, Any]) -> Any:
-    compiled = torch.compile(function, **options)
+    from torch._dynamo.exc import BackendCompilerFailed  # takes a second to import
+
+    with _without_hints():
+        compiled = torch.compile(function, **options)
 
     def run(*arguments: Any) -> Tensor:
         # A number would be compiled in; as a tensor it is one more input.
@@ -102,7 +105,7 @@ def _compiled(function: Any, backend: str, options: dict[str, Any]) -> Any:
             with _without_hints():
                 # Graphs write every result to the same memory.
                 return compiled(*tensors).clone() if backend == "cuda_graphs" else compiled(*tensors)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
+        except BackendCompilerFailed as error:
             first = str(error).strip().splitlines()[0]
             raise InputError(f"backend = '{backend}': torch cannot compile here ({first})") from None
 
@@ -113,4 +116,5 @@ def _compiled(function: Any, backend: str, options: dict[str, Any]) -> Any:
 def _without_hints() -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*TensorFloat32 tensor cores.*")
+        warnings.filterwarnings("ignore", message=".*torch.jit.* is deprecated.*", category=DeprecationWarning)
         yield

@@ -52,13 +52,12 @@ class Static(Motion):
     def __call__(self, method: Method, frames: Tensor) -> Due:
         """See ``Motion``."""
         encoded = method.encode(from_levels(frames))
-        if self._signal is None:
-            if self._frame is None:
-                self._signal = _take(encoded.signal, slice(0, 1))
-            else:
-                self._signal = method.encode(from_levels(self._frame)).signal
-                self._frame = None
-        return encoded, method.difference(self._signal, encoded.signal)
+        signal = self._signal
+        if signal is None:
+            first = encoded if self._frame is None else method.encode(from_levels(self._frame))
+            self._signal = signal = _take(first.signal, slice(0, 1))
+            self._frame = None
+        return encoded, method.difference(signal, encoded.signal)
 
 
 class Dynamic(Motion):

@@ -71,7 +71,8 @@ def select(width: int, height: int, roi: tuple[int, int, int, int] | None, mask:
         left, top, wide, high = roi
         outside = np.ones((height, width), bool)
         outside[top : top + high, left : left + wide] = False
-        weights = np.clip(1.0 - ndimage.distance_transform_edt(outside) / (FEATHER + 1), 0.0, 1.0).astype(np.float32)
+        distance = np.asarray(ndimage.distance_transform_edt(outside))
+        weights = np.clip(1.0 - distance / (FEATHER + 1), 0.0, 1.0).astype(np.float32)
     if mask is not None:
         weights = weights * _read_mask(mask, width, height)
     places = np.nonzero(weights)
@@ -92,7 +93,6 @@ def _read_mask(path: Path, width: int, height: int) -> NDArray[np.float32]:
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"mask = '{path}': not a readable image ({type(error).__name__})") from None
     if size != (width, height):
-        raise InputError(
-            f"mask = '{path}': {size[0]} x {size[1]} pixels; must be those of the frames, {width} x {height}"
-        )
+        accepted = f"must have the size of the frames, {width} x {height}"
+        raise InputError(f"mask = '{path}': {size[0]} x {size[1]} pixels; {accepted}")
     return values

@@ -107,7 +107,7 @@ class Magnifier(nn.Module):
         if self.config.encoder == "residual":
             raise TypeError("encode_change: the residual encoder is not linear")
         with exact_float32(change.device.type):
-            return self.encoder.shape_change(self._pad(change.float()))
+            return self.encoder.shape_change(self._pad(change.float()))  # type: ignore[operator]
 
     def decode(self, texture: Tensor, shape: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Reconstruct frames.

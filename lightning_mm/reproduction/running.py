@@ -17,7 +17,7 @@ from lightning_mm.errors import (
 from lightning_mm.reproduction.ledger import Ledger
 from lightning_mm.reproduction.spec import Job, Kind
 from lightning_mm.search.launch import end_processes, worker_environment
-from lightning_mm.search.signals import stop_wished
+from lightning_mm.signals import stop_wished
 
 COMMANDS: dict[Kind, str] = {"training": "fit", "removal": "prune"}
 _POLL_S = 0.5

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lightning_mm.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, InputError, Interrupted
-from lightning_mm.search.signals import stop_wished
 from lightning_mm.search.slots import MAX_ATTEMPTS
 from lightning_mm.search.state import write_state
 from lightning_mm.search.study import Sweep
 from lightning_mm.search.worker import HURRY_S, LAUNCHER
+from lightning_mm.signals import stop_wished
 
 _POLL_S, _STOP_S = 1.0, 60.0
 _STOPPED = "interrupted; run the same command again to continue"

@@ -13,10 +13,10 @@ from optuna.trial import Trial, TrialState
 from lightning_mm.errors import InputError, Interrupted, first_line
 from lightning_mm.search.holder import BEAT_S
 from lightning_mm.search.objective import Outcome, TakenOverError
-from lightning_mm.search.signals import terminable
 from lightning_mm.search.slots import Board, Slot
 from lightning_mm.search.state import write_state
 from lightning_mm.search.study import Sweep
+from lightning_mm.signals import terminable
 
 LAUNCHER = "LIGHTNING_MM_LAUNCHER"
 """Environment variable with the process number of the launcher, which its workers do not outlive."""

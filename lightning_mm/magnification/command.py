@@ -1,0 +1,332 @@
+"""``lightning-mm magnify``: from a clip to a magnified clip."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lightning_mm.errors import InputError
+from lightning_mm.inference.prepare import Backend, Precision
+from lightning_mm.machine import pick_device
+from lightning_mm.magnification.engine import Engine, stream
+from lightning_mm.magnification.frames import levels
+from lightning_mm.magnification.methods import MethodName, make_method
+from lightning_mm.magnification.motions import Mode, Plan, make_plan
+from lightning_mm.magnification.pipeline import ahead, behind
+from lightning_mm.magnification.selection import Selection, select
+from lightning_mm.temporal import Design
+from lightning_mm.temporal.spec import Kind
+from lightning_mm.video.clip import Clip, exact_rate, open_clip
+from lightning_mm.video.colour import Frame
+from lightning_mm.video.excerpt import excerpt
+from lightning_mm.video.regions import region
+from lightning_mm.video.sinks import Codec
+from lightning_mm.video.slices import SliceLine, SlicePicture, slice_path
+from lightning_mm.video.writer import ClipWriter, check_file, check_output
+
+TRAINED_ALPHA = 100.0
+
+GPU_BATCH = 4
+
+PLAYABLE_FPS = 240
+
+
+@dataclass(frozen=True)
+class Magnified:
+    """What ``magnify`` did.
+
+    Attributes:
+        output: The file or folder that was written.
+        frames: Number of frames.
+        width: Width of the output in pixels.
+        height: Height of the output in pixels.
+        fps: Frame rate of the output.
+        seconds: Time taken from the first frame to the finished file.
+        device: Where the frames were magnified.
+        filter: The temporal filter, in temporal mode.
+        slice_image: The slice picture, if one was asked for.
+        response: The page of the filter's response, if one was asked for.
+        partial: Why frames of the input are missing; ``None`` when none is known to be.
+        warnings: One line each, as printed.
+    """
+
+    output: Path
+    frames: int
+    width: int
+    height: int
+    fps: Fraction
+    seconds: float
+    device: str
+    filter: Design | None = None
+    slice_image: Path | None = None
+    response: Path | None = None
+    partial: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frames_per_second(self) -> float:
+        """Speed, reading and writing included."""
+        return self.frames / max(self.seconds, 1e-9)
+
+
+def magnify(
+    input: str | Path,
+    output: Path,
+    weights: str | None = None,
+    alpha: float | None = None,
+    mode: Mode | None = None,
+    reference: int = 0,
+    band: str | None = None,
+    filter: Kind | None = None,
+    taps: int | None = None,
+    order: int | None = None,
+    zero_phase: bool = False,
+    preset: str | None = None,
+    response: Path | None = None,
+    fps: float | None = None,
+    output_fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    crop: str | None = None,
+    scale: float | None = None,
+    roi: str | None = None,
+    mask: Path | None = None,
+    side_by_side: bool = False,
+    slice: str | None = None,
+    slice_image: Path | None = None,
+    codec: Codec = "h264",
+    crf: int | None = None,
+    method: MethodName = "learned",
+    inverse: bool = False,
+    device: str = "auto",
+    backend: Backend = "eager",
+    precision: Precision = "float32",
+    batch: int | None = None,
+    tile: int | None = None,
+    overwrite: bool = False,
+) -> Magnified:
+    """Magnify the small motions in a clip and write the result as a clip.
+
+    Args:
+        input: A video file of any usual kind, a folder of images (png, jpg, tif, bmp) in the order of their names, a
+            stream (rtsp://... or http://...), webcam:0, or - for a video that is piped in.
+        output: The video to write (.mp4, .m4v, .mov or .mkv), or a name without suffix for a folder of PNGs.
+        weights: The trained network: proposed (the default), baseline or tiny, which ship, or the path of a
+            .safetensors file or of a checkpoint such as runs/mine/checkpoints/best.ckpt.
+        alpha: Total motion factor, 10 when left out: 20 shows motions 20 times as large, 1 leaves them as they are,
+            0 stills them.
+        mode: What a frame's motion is measured from. static (the default): the reference frame, to show displacement
+            (vibration, sway). dynamic: the frame before, to show velocity; bears a slowly moving camera. temporal: only
+            motion within a band of frequencies.
+        reference: Number of the reference frame in static mode, counted from 0. Best a sharp frame at rest.
+        band: LOW,HIGH in Hz of the true frame rate, for temporal mode, which is meant where a band is given.
+        filter: Kind of temporal filter: fir (the default), butterworth or iir. All are causal: they look back only.
+        taps: Length of a FIR in frames, odd; enough to resolve the band when left out.
+        order: Order of a Butterworth filter, 1 when left out.
+        zero_phase: Take a FIR's delay off, so that magnified motion is in step with the clip's.
+        preset: The paper's settings of a sequence: crane, drum, guitar, wheel1, baby, baby_static, ac2, column or gun.
+            Other options win over them.
+        response: Where to draw the filter's response: the name of an .html page.
+        fps: True frame rate in Hz, where the file's is only for playing (high-speed footage); bands refer to it. A
+            folder of images has 25 otherwise.
+        output_fps: Frame rate of the output; as in the input when left out. The sound is left out where it is another.
+        start: Second of the clip to begin at, as a player shows it.
+        end: Second of the clip to end before.
+        crop: X,Y,WIDTH,HEIGHT in pixels: cut the clip to this part of it.
+        scale: Factor on the clip's size, before anything else is done.
+        roi: X,Y,WIDTH,HEIGHT in pixels: magnify this region only; the rest of the frame stays as it is.
+        mask: An image of the frames' size: magnify where it is white only.
+        side_by_side: Show the input to the left of the magnified clip, in a video of double width.
+        slice: Also draw how one line of pixels changes over time: y=210 for row 210, x=320 for column 320.
+        slice_image: Where to write that picture; NAME_slice.png beside the output when left out.
+        codec: h264, which plays everywhere, or ffv1, which loses nothing.
+        crf: Quality of h264, from 0, best, to 51; 16 when left out.
+        method: learned, or a classical method: linear, phase or riesz.
+        inverse: Allow a negative alpha, which shows motion the other way round.
+        device: Where to compute: auto (a CUDA device if there is one, else cpu), cpu, cuda, cuda:1 and so on.
+        backend: eager, compile, cuda_graphs or openvino; what is compiled first pays off in long clips.
+        precision: Of the decoder: float32, or half, which is faster and rounds off the last level or two.
+        batch: Frames that are magnified at a time: 4 on a GPU and 1 elsewhere when left out.
+        tile: Side in pixels of tiles to decode a frame in, for less memory; by itself where a frame does not fit.
+        overwrite: Replace outputs that exist already.
+
+    Returns:
+        A summary, which is also printed as one line.
+
+    Raises:
+        InputError: An option, the input, the output or the weights are not usable. Nothing has been written then.
+    """
+    output = Path(output)
+    plan = make_plan(alpha, mode, reference, filter, band, taps, order, zero_phase, preset, inverse)
+    if response is not None and plan.spec is None:
+        raise InputError(f"response = '{response}': is of a temporal filter, here mode = {plan.mode}")
+    if slice_image is not None and slice is None:
+        raise InputError(f"slice_image = '{slice_image}': needs a slice to draw, such as '--slice y=210'")
+    if batch is not None and batch < 1:
+        raise InputError(f"batch = {batch}: must be at least 1")
+    target = pick_device(device)
+    check_output(output, input, overwrite, codec, crf)
+    picture_path = None if slice is None else slice_path(output, slice_image, Path(input), overwrite)
+    if response is not None:
+        _check_page(response, Path(input), overwrite)
+    whole = _opened(input, fps)
+    part = None if crop is None else region(crop, whole.width, whole.height, "crop")
+    clip = excerpt(whole, start, end, part, scale)
+    chosen = select(clip.width, clip.height, None if roi is None else region(roi, clip.width, clip.height), mask)
+    picture = None if slice is None else SlicePicture(SliceLine.parse(slice, clip.width, clip.height))
+    true_fps = fps if fps is not None else plan.fps
+    rate = clip.fps if true_fps is None else exact_rate(true_fps)
+    made = plan.design(float(rate), clip.frames)
+    writer = ClipWriter(
+        output,
+        clip.width * (2 if side_by_side else 1),
+        clip.height,
+        clip.fps if output_fps is None else exact_rate(output_fps),
+        colour=clip.colour,
+        sample_aspect=clip.sample_aspect,
+        sound=clip.sound if output_fps is None else None,
+        overwrite=overwrite,
+        codec=codec,
+        depth=clip.depth,
+        crf=crf,
+    )
+    warnings = _warnings(plan, clip, method, output_fps, made)
+    _warn(warnings)
+    ready = make_method(method, weights, target, backend, precision, tile)
+
+    began = time.perf_counter()
+    anchor, frames = _reference(clip, plan)
+    motion = plan.motion(made[0] if made else None, None if anchor is None else levels([chosen.cut(anchor)], target))
+    engine = Engine(ready, motion, plan.alpha, target)
+    kept: deque[Frame] = deque()  # input frames whose magnified ones have not come yet, where they are needed
+    try:
+        # TF32 convolutions would be coarser than the motions that are compared.
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+        with exact, writer, behind(writer.write) as write, closing(ahead(frames)) as read, _progress() as progress:
+            task = progress.add_task("magnifying", total=clip.frames)
+            keep = side_by_side or picture is not None or chosen.weights is not None
+            parts = _cut(read, chosen, kept if keep else None)
+            for magnified in stream(engine, parts, batch or (GPU_BATCH if target.type == "cuda" else 1)):
+                before = kept.popleft() if keep else magnified
+                after = chosen.put(before, magnified)
+                write(np.concatenate((before, after), axis=1) if side_by_side else after)
+                if picture is not None:
+                    picture.add(before, after)
+                progress.advance(task)
+    except torch.OutOfMemoryError:
+        size = f"{clip.width} x {clip.height}"
+        raise InputError(
+            f"{input}: frames of {size} do not fit in the memory of {target}; try a smaller --batch, or --device cpu"
+        ) from None
+    if picture is not None and picture_path is not None:
+        picture.save(picture_path, plan.alpha)
+    if response is not None and made is not None:
+        from lightning_mm.temporal.response import write_response
+
+        write_response(made[0], response, frames=writer.frames, overwrite=True)
+    seconds = time.perf_counter() - began
+
+    later = writer.warnings + ([clip.partial] if clip.partial else [])
+    _warn(later)
+    done = Magnified(
+        output=output,
+        frames=writer.frames,
+        width=writer.size[1],
+        height=clip.height,
+        fps=writer.fps,
+        seconds=seconds,
+        device=str(target),
+        filter=made[0] if made else None,
+        slice_image=picture_path,
+        response=response,
+        partial=clip.partial,
+        warnings=(*warnings, *later),
+    )
+    _report(done, plan)
+    return done
+
+
+def _opened(input: str | Path, fps: float | None) -> Clip:
+    """The clip at the rate that it is played at; a folder of images has none but what it is told."""
+    return open_clip(input, fps if Path(input).is_dir() else None)
+
+
+def _check_page(page: Path, source: Path, overwrite: bool) -> None:
+    if page.suffix.lower() != ".html":
+        raise InputError(f"response = '{page}': must be the name of an .html file")
+    check_file(page, source, overwrite)
+
+
+def _warnings(
+    plan: Plan, clip: Clip, method: str, output_fps: float | None, made: tuple[Design, list[str]] | None
+) -> list[str]:
+    warnings = [*clip.warnings, *(made[1] if made else [])]
+    if abs(plan.alpha) > TRAINED_ALPHA and method == "learned":
+        warnings.append(f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")
+    if clip.has_audio and output_fps is not None:
+        warnings.append(f"the sound is left out, it does not fit the frame rate of {output_fps:g}")
+    if output_fps is None and clip.fps > PLAYABLE_FPS:
+        warnings.append(
+            f"the output has {float(clip.fps):g} frames per second, as the input; '--output_fps 30' slows it"
+        )
+    return warnings
+
+
+def _reference(clip: Clip, plan: Plan) -> tuple[Frame | None, Iterable[Frame]]:
+    """The reference frame, where it is not the first, and the frames of the clip.
+
+    A stream can be read only once: what comes before the reference frame is held in memory then.
+    """
+    if plan.mode != "static" or plan.reference == 0:
+        return None, clip
+    frames = iter(clip)
+    held: list[Frame] = []
+    count = 0
+    for frame in frames:
+        if clip.once:
+            held.append(frame)
+        if count == plan.reference:
+            if clip.once:
+                return frame, chain(held, frames)
+            frames.close()
+            return frame, clip
+        count += 1
+    raise InputError(f"reference = {plan.reference}: the clip has {count} frames, numbered 0 to {count - 1}")
+
+
+def _cut(frames: Iterable[Frame], chosen: Selection, kept: deque[Frame] | None) -> Generator[Frame]:
+    """What of each frame is to be magnified; the frame itself goes to ``kept``."""
+    for frame in frames:
+        if kept is not None:
+            kept.append(frame)
+        yield chosen.cut(frame)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _report(done: Magnified, plan: Plan) -> None:
+    what = f"{done.frames} frames of {done.width} x {done.height} at {float(done.fps):g} fps"
+    speed = f"{done.seconds:.1f} s on {done.device} ({done.frames_per_second:.1f} frames per second)"
+    pictures = [f"{name}: {path}" for name, path in (("slice", done.slice_image), ("response", done.response)) if path]
+    print("; ".join([f"{done.output}: {what}, {plan.describe()}, in {speed}", *pictures]))
+    if done.filter is not None:
+        print("\n".join(done.filter.describe()))
