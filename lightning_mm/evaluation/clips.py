@@ -20,11 +20,11 @@ from lightning_mm.data.textures import dead_leaves
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation.levels import collated
 from lightning_mm.evaluation.methods import MagnifierMethod, Method
+from lightning_mm.magnification.frames import to_frame
 from lightning_mm.measuring.motion import Motion
 from lightning_mm.measuring.tracking import Tracker, require_opencv
 from lightning_mm.models.precision import exact_float32
 from lightning_mm.video.colour import Frame
-from lightning_mm.video.magnify import to_frame
 
 Displacement = NDArray[np.floating]
 _SEED, _TEXTURES, _TEXELS = 20240601, 4, 1024

@@ -30,9 +30,9 @@ from lightning_mm.evaluation.clips import (
 from lightning_mm.evaluation.levels import Level, collated, moved_by
 from lightning_mm.evaluation.methods import Method, titles
 from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown, known, mean_and_error, number
+from lightning_mm.magnification.frames import to_frame
 from lightning_mm.measuring.tracking import Tracker, require_opencv
 from lightning_mm.video.colour import Frame
-from lightning_mm.video.magnify import to_frame
 
 MOTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)

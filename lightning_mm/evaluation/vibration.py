@@ -28,8 +28,8 @@ from lightning_mm.evaluation.linearity import TARGET
 from lightning_mm.evaluation.methods import titles
 from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown, known, mean_and_error, number
 from lightning_mm.evaluation.slices import sharpest_edge, sliced, stacked
+from lightning_mm.magnification.frames import to_frame
 from lightning_mm.video.colour import Frame
-from lightning_mm.video.magnify import to_frame
 
 FPS, FRAMES, ALPHA, HARMONICS = 250.0, 75, 20.0, 5
 INPUT = "input"
