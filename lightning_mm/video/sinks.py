@@ -120,6 +120,9 @@ class VideoSink:
         self.reformatter = VideoReformatter()
         if stored.codec == "ffv1":
             self.pix_fmt = _LOSSLESS[stored.depth]
+            if path.suffix.lower() == ".mkv" and stored.sample_aspect != 1:  # PyAV has no way to tell it Matroska
+                shape = f"the shape of the pixels, {stored.sample_aspect.numerator}:{stored.sample_aspect.denominator}"
+                self.warnings.append(f"{shape}, is not kept in lossless Matroska; an .mp4 keeps it")
         else:
             odd = stored.width % 2 or stored.height % 2
             self.pix_fmt = "yuv444p" if odd else "yuv420p"

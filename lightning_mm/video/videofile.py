@@ -42,11 +42,12 @@ class VideoFile(DecodedClip):
             rate = standard_rate(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
             nominal, self._tick = stream.guessed_rate, Fraction(stream.time_base or 0)
             seconds = stream.duration * self._tick if stream.duration else None
-            self.frames = stream.frames or (round(seconds * rate) if seconds else None)
             self.has_audio = bool(container.streams.audio)
             aspect = stream.sample_aspect_ratio
             self._indexed = container.format.name.startswith(_INDEXED)
             self._stamps = read_stamps(container, stream)
+            counted = None if self._stamps is None else len(self._stamps)
+            self.frames = stream.frames or (round(seconds * rate) if seconds else counted)
         self.variable_rate = self._stamps is not None and is_variable(self._stamps)
         self.fps = rate if fps is None else fps
         self._resampled = self.variable_rate and fps is None

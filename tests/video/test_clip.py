@@ -179,7 +179,16 @@ def packets_without_keyframe(path):
     path.write_bytes(whole[-188:])
 
 
+def no_frames(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        container.start_encoding()
+
+
 BAD_FILES = {
+    "frameless.mp4": no_frames,
+    "frameless.mkv": no_frames,
     "text.mp4": lambda path: path.write_text("this is no video\n" * 50),
     "empty.mp4": lambda path: path.write_bytes(b""),
     "sound.mp4": sound_only,
