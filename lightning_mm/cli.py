@@ -10,8 +10,10 @@ from lightning_mm.errors import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    EXIT_PARTIAL,
     InputError,
     Interrupted,
+    PartialInputError,
     TrainingDivergedError,
 )
 
@@ -23,7 +25,8 @@ def main(args: list[str]) -> int:
         args: Arguments behind the program's name.
 
     Returns:
-        Exit code: 0 done, 1 training diverged, 2 bad input, 75 interrupted but resumable.
+        Exit code: 0 done, 1 training diverged, 2 bad input, 3 only part of the input could be read, 75 interrupted but
+        resumable.
     """
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # of Lightning 2.6.6 on torch >= 2.11; nothing to act on
     if not args or args[0] in ("-h", "--help"):
@@ -41,6 +44,8 @@ def main(args: list[str]) -> int:
         message, code = f"error: {error}", EXIT_BAD_INPUT
     except Interrupted as error:
         message, code = str(error), EXIT_INTERRUPTED
+    except PartialInputError as error:
+        message, code = str(error), EXIT_PARTIAL
     except TrainingDivergedError as error:
         message, code = f"training diverged: {error}", EXIT_FAILED
     except KeyboardInterrupt:

@@ -50,9 +50,13 @@ def test(args: list[str]) -> None:
 
 def magnify(args: list[str]) -> None:
     """Magnify the motion in a clip or a folder of images."""
-    from lightning_mm.magnification.command import magnify
+    from lightning_mm.errors import PartialInputError
+    from lightning_mm.magnification.command import Magnified, magnify
 
-    call(magnify, "magnify", args)
+    done = call(magnify, "magnify", args)
+    assert isinstance(done, Magnified)
+    if done.partial:
+        raise PartialInputError(f"{done.output} holds the part of the input that could be read")
 
 
 def weights(args: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 75
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_PARTIAL, EXIT_INTERRUPTED = 1, 2, 3, 75
 
 
 class InputError(ValueError):
@@ -18,6 +18,10 @@ class Interrupted(RuntimeError):
 
     By the user (SIGINT, SIGTERM), a full disk, or the loss of another process of the same training.
     """
+
+
+class PartialInputError(RuntimeError):
+    """The input was cut short: what could be read of it was worked on and written (exit code 3)."""
 
 
 class TrainingDivergedError(RuntimeError):

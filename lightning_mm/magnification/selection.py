@@ -15,7 +15,7 @@ CONTEXT = 32
 """Pixels around the selection that are magnified along with it, so that its border has neighbours."""
 
 FEATHER = 8
-"""Pixels outside of a region over which it fades into the frame."""
+"""Distance from a region, in pixels, from which on the frame is as it was; up to there the two are mixed."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def select(width: int, height: int, roi: tuple[int, int, int, int] | None, mask:
     Args:
         width: Width of the frames in pixels.
         height: Height of the frames in pixels.
-        roi: Left, top, width and height of a region inside the frame; its edge fades out over ``FEATHER`` pixels.
+        roi: Left, top, width and height of a region inside the frame; around it, it fades out.
         mask: An image of the frames' size: white is magnified, black is not, grey in between.
 
     Raises:
@@ -72,7 +72,7 @@ def select(width: int, height: int, roi: tuple[int, int, int, int] | None, mask:
         outside = np.ones((height, width), bool)
         outside[top : top + high, left : left + wide] = False
         distance = np.asarray(ndimage.distance_transform_edt(outside))
-        weights = np.clip(1.0 - distance / (FEATHER + 1), 0.0, 1.0).astype(np.float32)
+        weights = np.clip(1.0 - distance / FEATHER, 0.0, 1.0).astype(np.float32)
     if mask is not None:
         weights = weights * _read_mask(mask, width, height)
     places = np.nonzero(weights)

@@ -1,5 +1,8 @@
 import os
-import weakref
+import signal
+import subprocess
+import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,15 +11,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from streams import Additive, Identity, Reference, Waves, noise, steps, write
 
-import lightning_mm.video.magnify as command
-from lightning_mm.errors import InputError
-from lightning_mm.models import Magnifier, MagnifierConfig, Representation
+import lightning_mm.magnification.command as command
+import lightning_mm.magnification.methods as methods
+from lightning_mm.cli import main
+from lightning_mm.errors import EXIT_PARTIAL, InputError
+from lightning_mm.machine import pick_device
+from lightning_mm.magnification.command import magnify
+from lightning_mm.magnification.engine import Engine, Static, stream
+from lightning_mm.magnification.frames import levels
+from lightning_mm.magnification.learned import Learned
+from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.video.clip import open_clip
 from lightning_mm.video.colour import Colour
-from lightning_mm.video.magnify import magnify, pick_device, stream, stream_tensors, to_frame, to_tensor
-from lightning_mm.video.writer import ClipWriter
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 CONFIG = MagnifierConfig(encoder_channels=4, decoder_depth=1, decoder_channels=4)
@@ -44,148 +52,6 @@ def checkpoint(tmp_path, magnifier):
     return path
 
 
-class Identity(nn.Module):
-    """Gives every frame back, and counts."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoded = 0
-
-    def encode(self, frame):
-        self.encoded += 1
-        return Representation(frame, frame)
-
-    def manipulate(self, shape_a, shape_b, alpha):
-        return shape_b
-
-    def decode(self, texture, shape, size=None):
-        return texture
-
-
-class Reference(Identity):
-    """Gives the frame back that it compares with."""
-
-    def manipulate(self, shape_a, shape_b, alpha):
-        return shape_a
-
-    def decode(self, texture, shape, size=None):
-        return shape
-
-
-def noise(count, height=18, width=26, seed=0):
-    return list(np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8))
-
-
-def steps(count, height=16, width=32):
-    """Flat frames, each recognisable after compression."""
-    return [np.full((height, width, 3), 20 * i, np.uint8) for i in range(count)]
-
-
-def write(path, frames, fps=Fraction(25), **options):
-    with ClipWriter(path, frames[0].shape[1], frames[0].shape[0], fps, **options) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return path
-
-
-@pytest.mark.parametrize("encoder", ["linear", "residual", "linear_single"])
-@pytest.mark.parametrize(("mode", "reference"), [("static", 0), ("static", 3), ("dynamic", 0)])
-def test_stream_equals_the_two_frame_forward(encoder, mode, reference):
-    torch.manual_seed(0)
-    magnifier = Magnifier(MagnifierConfig(encoder, (1, 1, 1), 4, decoder_depth=1, decoder_channels=4)).eval()
-    frames = [to_tensor(frame) for frame in noise(6)]
-    anchor = frames[reference] if reference else None
-    outputs = list(stream_tensors(magnifier, frames, 20.0, mode, reference, anchor))
-    assert len(outputs) == 6
-    for t, output in enumerate(outputs):
-        before = frames[reference] if mode == "static" else frames[max(t - 1, 0)]
-        with torch.no_grad():
-            expected = magnifier(before, frames[t], 20.0)
-        assert output.shape == (1, 3, 18, 26)
-        torch.testing.assert_close(output, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
-    assert (outputs[2] - outputs[1]).abs().max() > 0.01
-
-
-def test_eight_bit_stream_is_the_rounded_stream(magnifier):
-    frames = noise(3)
-    exact = stream_tensors(magnifier, [to_tensor(f) for f in frames], 3.0)
-    for got, wanted in zip(stream(magnifier, frames, 3.0), exact, strict=True):
-        assert got.shape == (18, 26, 3)
-        assert got.dtype == np.uint8
-        levels = (wanted[0].clamp(-1, 1).permute(1, 2, 0) + 1) * 127.5
-        assert np.abs(got - levels.numpy()).max() <= 0.5 + 1e-4
-
-
-def test_conversion_is_exact_both_ways_and_clamps():
-    ramp = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
-    tensor = to_tensor(ramp)
-    assert tensor.shape == (1, 3, 16, 16)
-    assert (tensor.min(), tensor.max()) == (-1, 1)
-    assert np.array_equal(to_frame(tensor), ramp)
-    assert np.array_equal(np.unique(to_frame(5 * tensor))[[0, -1]], [0, 255])
-
-
-@pytest.mark.parametrize(("mode", "reference"), [("static", 0), ("static", 4), ("dynamic", 0)])
-def test_every_frame_is_encoded_once(mode, reference):
-    magnifier, frames = Identity(), noise(9)
-    outputs = list(stream(magnifier, frames, 5.0, mode, reference, frames[reference] if reference else None))
-    assert all(np.array_equal(a, b) for a, b in zip(outputs, frames, strict=True))
-    assert magnifier.encoded == 9
-
-
-@pytest.mark.parametrize(("mode", "reference"), [("static", 0), ("static", 2), ("dynamic", 0)])
-def test_the_right_frame_is_the_reference(mode, reference):
-    frames = noise(5)
-    outputs = list(stream(Reference(), frames, 5.0, mode, reference, frames[reference] if reference else None))
-    for t, output in enumerate(outputs):
-        assert np.array_equal(output, frames[reference] if mode == "static" else frames[max(t - 1, 0)])
-
-
-@pytest.mark.parametrize("mode", ["static", "dynamic"])
-def test_frames_are_pulled_one_at_a_time(mode):
-    pulled = given = 0
-
-    def frames():
-        nonlocal pulled
-        for frame in noise(8):
-            pulled += 1
-            assert pulled - given <= 1, "read ahead of what was given out"
-            yield frame
-
-    for _ in stream(Identity(), frames(), 5.0, mode):
-        given += 1
-        assert pulled == given
-    assert given == 8
-
-
-@pytest.mark.parametrize("mode", ["static", "dynamic"])
-def test_only_the_shape_to_compare_with_is_kept(mode):
-    shapes, textures = [], []
-
-    class Watched(Identity):
-        def encode(self, frame):
-            # The shape to compare with, and what the loop still names: the frame that this one replaces.
-            assert sum(shape() is not None for shape in shapes) <= 2
-            assert sum(texture() is not None for texture in textures) <= 1
-            representation = Representation(frame.clone(), frame.clone())
-            textures.append(weakref.ref(representation.texture))
-            shapes.append(weakref.ref(representation.shape))
-            return representation
-
-    assert len(list(stream(Watched(), iter(noise(12)), 5.0, mode))) == 12
-    assert len(shapes) == 12
-
-
-def test_inference_mode_does_not_leak_to_the_consumer(magnifier):
-    for _ in stream(magnifier, noise(2), 5.0):
-        assert not torch.is_inference_mode_enabled()
-
-
-def test_reference_frame_must_come_along():
-    with pytest.raises(ValueError, match="reference = 2"):
-        next(stream(Identity(), noise(3), 5.0, "static", 2))
-
-
 def test_command_writes_a_clip_like_the_input(tmp_path, checkpoint, capsys):
     clip = write(tmp_path / "in.mp4", steps(9), Fraction(30000, 1001))
     done = magnify(clip, tmp_path / "out.mp4", checkpoint, alpha=3.0, device="cpu")
@@ -208,14 +74,14 @@ def test_command_equals_the_network(tmp_path, checkpoint, magnifier):
     for index, frame in enumerate(frames):
         Image.fromarray(frame).save(tmp_path / "in" / f"{index}.png")
     magnify(tmp_path / "in", tmp_path / "out", checkpoint, alpha=4.0, reference=2, device="cpu")
-    expected = stream(magnifier, frames, 4.0, "static", 2, frames[2])
+    expected = stream(Engine(Learned(magnifier), Static(levels([frames[2]])), 4.0), frames)
     for got, wanted in zip(open_clip(tmp_path / "out"), expected, strict=True):
         assert np.abs(got.astype(int) - wanted).max() <= 1  # channels-last kernels may round the last bit otherwise
 
 
 @pytest.mark.parametrize(("mode", "reference"), [("static", 5), ("dynamic", 0)])
 def test_command_passes_mode_and_reference(tmp_path, monkeypatch, mode, reference):
-    monkeypatch.setattr(command, "load_magnifier", lambda path: Reference())
+    monkeypatch.setattr(command, "make_method", lambda *options: Reference())
     clip = write(tmp_path / "in.mp4", steps(9))
     magnify(clip, tmp_path / "out.mp4", Path("any"), mode=mode, reference=reference, device="cpu")
     for t, frame in enumerate(open_clip(tmp_path / "out.mp4")):
@@ -225,15 +91,16 @@ def test_command_passes_mode_and_reference(tmp_path, monkeypatch, mode, referenc
 
 def test_command_takes_the_proposed_model_that_ships_unless_told(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(command, "load_magnifier", lambda source: asked.append(source) or Identity())
+    load = methods.load_magnifier
+    monkeypatch.setattr(methods, "load_magnifier", lambda source: asked.append(source) or load("tiny"))
     clip = write(tmp_path / "in.mp4", steps(2))
     magnify(clip, tmp_path / "a.mp4", device="cpu")
-    magnify(clip, tmp_path / "b.mp4", weights="tiny", device="cpu")
-    assert asked == ["proposed", "tiny"]
+    magnify(clip, tmp_path / "b.mp4", weights="baseline", device="cpu")
+    assert asked == ["proposed", "baseline"]
 
 
 def test_colours_pass_through(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "load_magnifier", lambda path: Identity())
+    monkeypatch.setattr(command, "make_method", lambda *options: Identity())
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (250, 200, 20)]
     frames = [np.full((16, 32, 3), colour, np.uint8) for colour in colours]
     for name, colour in (("a", Colour(1)), ("b", Colour(1, full_range=True)), ("c", Colour(6)), ("d", Colour(6, True))):
@@ -247,10 +114,10 @@ def test_colours_pass_through(tmp_path, monkeypatch):
 
 def test_side_by_side_is_exactly_twice_as_wide(tmp_path, monkeypatch):
     class Negative(Identity):
-        def decode(self, texture, shape, size=None):
-            return -texture
+        def render(self, encoded, change, alpha):
+            return -encoded.carrier
 
-    monkeypatch.setattr(command, "load_magnifier", lambda path: Negative())
+    monkeypatch.setattr(command, "make_method", lambda *options: Negative())
     clip = write(tmp_path / "in.mp4", steps(6))
     done = magnify(clip, tmp_path / "out.mp4", Path("any"), side_by_side=True, device="cpu")
     result = open_clip(tmp_path / "out.mp4")
@@ -261,7 +128,7 @@ def test_side_by_side_is_exactly_twice_as_wide(tmp_path, monkeypatch):
 
 
 def test_slice_picture_is_written_beside_the_output(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "load_magnifier", lambda path: Identity())
+    monkeypatch.setattr(command, "make_method", lambda *options: Identity())
     clip = write(tmp_path / "in.mp4", steps(6))
     done = magnify(clip, tmp_path / "out.mp4", Path("any"), slice="y=8", device="cpu")
     assert done.slice_image == tmp_path / "out_slice.png"
@@ -273,7 +140,7 @@ def test_slice_picture_is_written_beside_the_output(tmp_path, monkeypatch):
 
 
 def test_sound_is_copied_unless_the_rate_changes(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "load_magnifier", lambda path: Identity())
+    monkeypatch.setattr(command, "make_method", lambda *options: Identity())
     clip = tmp_path / "in.mkv"
     with av.open(str(clip), "w") as container:
         video, sound = container.add_stream("libx264", rate=25), container.add_stream("pcm_s16le", rate=8000)
@@ -290,7 +157,7 @@ def test_sound_is_copied_unless_the_rate_changes(tmp_path, monkeypatch, capsys):
     magnify(clip, tmp_path / "same.mov", Path("any"), device="cpu")
     assert open_clip(tmp_path / "same.mov").has_audio
     assert capsys.readouterr().err == ""
-    done = magnify(clip, tmp_path / "fast.mov", Path("any"), fps=250, device="cpu")
+    done = magnify(clip, tmp_path / "fast.mov", Path("any"), output_fps=250, device="cpu")
     result = open_clip(tmp_path / "fast.mov")
     assert (result.fps, result.has_audio) == (250, False)
     assert "warning: " in (error := capsys.readouterr().err)
@@ -313,12 +180,33 @@ def test_warnings(tmp_path, checkpoint, capsys):
 BAD = {
     "alpha_nan": ({"alpha": float("nan")}, "alpha = nan: must be a finite number >= 0"),
     "alpha_inf": ({"alpha": float("inf")}, "alpha = inf: must be"),
-    "alpha_negative": ({"alpha": -1.0}, "alpha = -1.0: must be"),
-    "mode": ({"mode": "both"}, "mode = 'both': must be static or dynamic"),
+    "alpha_negative": ({"alpha": -1.0}, "alpha = -1: must be >= 0; .*--inverse true"),
+    "mode": ({"mode": "both"}, "mode = 'both': must be one of static, dynamic, temporal"),
     "reference_negative": ({"reference": -1}, "reference = -1"),
-    "reference_beyond": ({"reference": 9}, r"reference = 9: .*in\.mp4 has 9 frames, numbered 0 to 8"),
+    "reference_beyond": ({"reference": 9}, "reference = 9: the clip has 9 frames, numbered 0 to 8"),
     "reference_dynamic": ({"reference": 1, "mode": "dynamic"}, "static mode only"),
     "fps": ({"fps": 0.0}, "fps = 0.0"),
+    "band_static": ({"band": "4,8", "mode": "static"}, "temporal mode only"),
+    "band_nyquist": ({"band": "4,13"}, "HIGH is not below the Nyquist frequency"),
+    "taps_long": ({"band": "4,8", "taps": 11}, "longer than the clip of 9 frames"),
+    "response_static": ({"response": Path("r.html")}, "response = 'r.html': is of a temporal filter"),
+    "response_suffix": ({"response": Path("r.png"), "band": "4,8"}, "must be the name of an .html file"),
+    "preset": ({"preset": "piano"}, "--preset piano: must be one of crane"),
+    "start": ({"start": 9.0}, "start = 9"),
+    "end": ({"start": 0.2, "end": 0.1}, "end = 0.1: must be after start = 0.2"),
+    "crop": ({"crop": "0,0,99,9"}, r"crop = '0,0,99,9': must lie inside the frame of 32 x 16"),
+    "roi": ({"roi": "1,2,3"}, "roi = '1,2,3': must be X,Y,WIDTH,HEIGHT"),
+    "scale": ({"scale": 0.0}, "scale = 0"),
+    "mask": ({"mask": Path("no.png")}, "mask = 'no.png': not a readable image"),
+    "output_fps": ({"output_fps": -1.0}, "fps = -1"),
+    "codec": ({"codec": "av1"}, "codec = 'av1': must be h264, or ffv1"),
+    "crf": ({"crf": 99}, "crf = 99"),
+    "batch": ({"batch": 0}, "batch = 0: must be at least 1"),
+    "tile": ({"tile": 10}, "tile = 10: must be at least 64"),
+    "method": ({"method": "magic"}, "method = 'magic': must be one of learned, linear, phase, riesz"),
+    "method_weights": ({"method": "phase"}, "weights = .*: goes with method = learned, here method = phase"),
+    "method_tile": ({"method": "phase", "weights": None, "tile": 128}, "tile = 128: goes with method = learned"),
+    "backend": ({"backend": "magic"}, "backend = 'magic': must be one of eager"),
     "slice_form": ({"slice": "210"}, "slice = '210'"),
     "slice_range": ({"slice": "y=16"}, "rows 0 to 15"),
     "slice_image": ({"slice_image": Path("s.png")}, "slice_image = 's.png': needs a slice"),
@@ -362,12 +250,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, checkpoint, case, ca
 )
 def test_interruption_leaves_nothing(tmp_path, monkeypatch, error, raised, message):
     class Failing(Identity):
-        def encode(self, frame):
+        def encode(self, frames):
             if self.encoded == 4:
                 raise error
-            return super().encode(frame)
+            return super().encode(frames)
 
-    monkeypatch.setattr(command, "load_magnifier", lambda path: Failing())
+    monkeypatch.setattr(command, "make_method", lambda *options: Failing())
     clip = write(tmp_path / "in.mp4", steps(9))
     with pytest.raises(raised, match=message):
         magnify(clip, tmp_path / "out.mp4", Path("any"), slice="y=3", device="cpu")
@@ -406,3 +294,127 @@ def test_real_footage(tmp_path, checkpoint):
     done = magnify(tmp_path / "in", tmp_path / "out.mp4", checkpoint, alpha=10, slice="x=45", device="cpu")
     clip = open_clip(tmp_path / "out.mp4")
     assert (done.frames, clip.width, clip.height) == (2, 91, 76)
+
+
+def read(path):
+    return list(open_clip(path))
+
+
+def test_region_leaves_the_rest_as_it_is(tmp_path, monkeypatch):
+    class Black(Identity):
+        def render(self, encoded, change, alpha):
+            assert encoded.size == (90 - 1, 30 + 39 + 39)
+            return torch.full_like(encoded.carrier, -1.0)
+
+    monkeypatch.setattr(command, "make_method", lambda *options: Black())
+    frames = noise(3, 90, 160)
+    magnify(write(tmp_path / "in", frames), tmp_path / "out", roi="60,40,30,16", device="cpu")
+    for frame, result in zip(frames, read(tmp_path / "out"), strict=True):
+        assert not result[40:56, 60:90].any()
+        result[33:63, 53:97] = frame[33:63, 53:97]
+        assert np.array_equal(result, frame)
+
+
+def test_crop_scale_and_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_method", lambda *options: Identity())
+    frames = noise(25, 40, 60)
+    done = magnify(
+        write(tmp_path / "in", frames), tmp_path / "out", crop="10,4,20,30", start=0.2, end=0.6, device="cpu"
+    )
+    assert (done.frames, done.width, done.height) == (10, 20, 30)
+    for frame, result in zip(frames[5:15], read(tmp_path / "out"), strict=True):
+        assert np.array_equal(result, frame[4:34, 10:30])
+    done = magnify(tmp_path / "in", tmp_path / "half", scale=0.5, device="cpu")
+    assert (done.frames, done.width, done.height) == (25, 30, 20)
+
+
+@pytest.mark.parametrize("zero_phase", [False, True])
+def test_temporal_mode_magnifies_the_band_and_nothing_else(tmp_path, monkeypatch, zero_phase, capsys):
+    """5 Hz at 100 Hz is inside the band, 20 Hz outside; the frames carry grey levels that go up and down."""
+    monkeypatch.setattr(command, "make_method", lambda *options: Additive(frame_linear=True))
+    t = np.arange(300) / 100.0
+    moved = {hertz: 2000 * np.sin(2 * np.pi * hertz * t) for hertz in (5, 20)}
+    frames = [np.full((4, 6, 3), round(30000 + value), np.uint16) for value in moved[5] + moved[20]]
+    done = magnify(
+        write(tmp_path / "in", frames), tmp_path / "out", alpha=4, band="4,6", fps=100,
+        zero_phase=zero_phase, response=tmp_path / "filter.html", device="cpu",
+    )  # fmt: skip
+    values = np.array([frame.mean() for frame in read(tmp_path / "out")])[150:250]
+    for hertz in (5, 20):
+        # The filter's own response says what comes out, with the delay of its window where it has one.
+        response = 1.0 + 3.0 * done.filter.response([float(hertz)])[0]
+        expected = 2000 * (response * np.exp(2j * np.pi * hertz * t[150:250])).imag
+        wave = np.exp(-2j * np.pi * hertz * t[150:250])
+        assert abs(((values - expected) * wave).mean()) < 5
+    assert abs(1.0 + 3.0 * done.filter.response([5.0])[0]) > 3.9
+    assert abs(3.0 * done.filter.response([20.0])[0]) < 0.02
+    printed = capsys.readouterr().out
+    assert "alpha = 4 within 4 to 6 Hz (fir" in printed
+    assert "gain" in printed
+    assert "4 to 6 Hz" in (tmp_path / "filter.html").read_text()
+
+
+def test_the_true_rate_is_for_bands_and_the_files_own_for_playing(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_method", lambda *options: Identity())
+    clip = write(tmp_path / "in.mp4", steps(9), Fraction(50))
+    done = magnify(clip, tmp_path / "out.mp4", band="30,40", filter="butterworth", fps=250, device="cpu")
+    assert (done.fps, done.filter.fps) == (50, 250)
+    with pytest.raises(InputError, match=r"HIGH is not below the Nyquist frequency; .* 25 Hz"):
+        magnify(clip, tmp_path / "no.mp4", band="30,40", device="cpu")
+
+
+def test_lossless_sixteen_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_method", lambda *options: Identity())
+    frames = noise(3, dtype=np.uint16)
+    magnify(write(tmp_path / "in", frames), tmp_path / "out.mkv", codec="ffv1", device="cpu")
+    for frame, result in zip(frames, read(tmp_path / "out.mkv"), strict=True):
+        assert np.array_equal(frame, result)
+
+
+def test_slices_and_side_by_side_wait_for_delayed_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "make_method", lambda *options: Identity())
+    frames = noise(12)
+    options = {"band": "3,6", "taps": 7, "zero_phase": True, "side_by_side": True, "batch": 5, "device": "cpu"}
+    magnify(write(tmp_path / "in", frames), tmp_path / "out", slice="y=8", **options)
+    for frame, result in zip(frames, read(tmp_path / "out"), strict=True):
+        assert np.array_equal(result, np.concatenate((frame, frame), axis=1))
+
+
+@pytest.mark.parametrize("method", ["linear", "phase", "riesz"])
+def test_classical_methods_magnify_what_moves(tmp_path, method):
+    """A vibration of 0.2 px at 3 Hz, 5 times: the displacement read off the output, fitted at 3 Hz."""
+    waves, t = Waves(), np.arange(40) / 30.0
+    moved = 0.2 * np.sin(2 * np.pi * 3.0 * t)
+    write(tmp_path / "in", [waves.frame(x) for x in moved])
+    magnify(tmp_path / "in", tmp_path / "out", alpha=5, method=method, device="cpu")
+    found = np.array([waves.displacement(frame)[0] for frame in read(tmp_path / "out")])
+    gain = found @ moved / (moved @ moved)
+    # Linear magnification stays behind: it caps what short waves would break under. Riesz loses the finest waves.
+    low, high = {"linear": (1.5, 5.0), "phase": (4.5, 5.2), "riesz": (3.5, 5.2)}[method]
+    assert low < gain < high
+
+
+def test_a_clip_cut_short_is_magnified_and_the_exit_code_says_so(tmp_path, checkpoint, capsys):
+    whole = write(tmp_path / "whole.mkv", noise(40, 16, 32))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    arguments = ["magnify", str(cut), str(tmp_path / "out.mp4"), "--weights", str(checkpoint), "--device", "cpu"]
+    assert main(arguments) == EXIT_PARTIAL
+    printed = capsys.readouterr()
+    assert "cut.mkv: damaged or cut short" in printed.err
+    assert printed.err.splitlines()[-1].endswith("out.mp4 holds the part of the input that could be read")
+    assert 5 < len(read(tmp_path / "out.mp4")) < 35
+
+
+def test_killed_leaves_nothing_under_the_name(tmp_path, checkpoint):
+    """Killed in the middle of writing, with no chance to tidy up."""
+    write(tmp_path / "in.mkv", noise(200, 64, 96))
+    arguments = ["magnify", "in.mkv", "out.mp4", "--weights", str(checkpoint), "--device", "cpu"]
+    process = subprocess.Popen([sys.executable, "-m", "lightning_mm", *arguments], cwd=tmp_path)
+    deadline = time.monotonic() + 120.0
+    while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "out.mp4").exists()
+    assert len(list(tmp_path.glob(".out.*"))) == 1
