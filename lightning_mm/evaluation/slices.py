@@ -28,7 +28,7 @@ def sharpest_edge(frame: Frame, reach: int) -> tuple[int, int]:
     return row + top, column + left
 
 
-def sliced(frames: list[Frame], row: int, column: int, reach: int, curve: NDArray[np.floating]) -> Frame:
+def sliced(frames: list[Frame], row: int, column: int, reach: int, curve: NDArray[np.floating]) -> NDArray[np.uint8]:
     """The picture of one clip.
 
     Args:
@@ -49,7 +49,7 @@ def sliced(frames: list[Frame], row: int, column: int, reach: int, curve: NDArra
     return np.asarray(picture)
 
 
-def stacked(panels: dict[str, Frame], footer: str) -> Frame:
+def stacked(panels: dict[str, NDArray[np.uint8]], footer: str) -> NDArray[np.uint8]:
     """Pictures of one width below one another, each under its name, and a line of text below all."""
     width = max(panel.shape[1] for panel in panels.values())
     height = sum(panel.shape[0] + _STRIP for panel in panels.values()) + _STRIP

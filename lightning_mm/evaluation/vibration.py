@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_mm.evaluation.clips import (
     Displacement,
@@ -201,7 +202,7 @@ def _table(means: Sequence[Row]) -> Shown:
     return Shown("Physical accuracy: the tracked vibration against the expected one", columns, rows)
 
 
-def _picture(shown: dict[str, list[Frame]], motion: Displacement) -> Frame:
+def _picture(shown: dict[str, list[Frame]], motion: Displacement) -> NDArray[np.uint8]:
     reach = math.ceil(ALPHA * float(np.abs(motion).max())) + 8
     row, column = sharpest_edge(shown[INPUT][0], reach)
     names = titles(shown)
