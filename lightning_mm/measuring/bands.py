@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lightning_mm.measuring.grid import GridTracker, grid_points
 from lightning_mm.measuring.spectrum import ABOVE_FLOOR, Spectrum, noise_floor, prominent, refined
-from lightning_mm.measuring.tracking import FLAT, PointTracker, Region, require_opencv
+from lightning_mm.measuring.tracking import FLAT, PointTracker, require_opencv
+from lightning_mm.video.regions import Region
 
 SEARCHED_FRAMES = 1024
 POINTS = 150

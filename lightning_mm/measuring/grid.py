@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lightning_mm.errors import InputError
 from lightning_mm.measuring.spectrum import Peak, Spectrum, amplitudes_at, peaks_of
-from lightning_mm.measuring.tracking import FLAT, PointTracker, Region
+from lightning_mm.measuring.tracking import FLAT, PointTracker
+from lightning_mm.video.regions import Region
 
 MOST_POINTS = 2000
 LOST = "lost"
@@ -126,4 +127,4 @@ def grid_points(grid: str, region: Region) -> NDArray[np.float64]:
         ys = top + (np.arange(rows) + 0.5) * height / rows - 0.5
     if columns * rows > MOST_POINTS:
         raise InputError(f"grid = '{grid}': {columns * rows} points; at most {MOST_POINTS}")
-    return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float64)

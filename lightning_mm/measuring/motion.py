@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_mm.errors import InputError
 from lightning_mm.measuring.spectrum import Peak, Spectrum, amplitudes_at, peaks_of, refined
-from lightning_mm.measuring.tracking import Tracker, region, require_opencv
+from lightning_mm.measuring.tracking import Tracker, require_opencv
 from lightning_mm.video.clip import open_clip
+from lightning_mm.video.regions import Region, region
 
 LEAST_FRAMES = 4
 
@@ -19,8 +21,8 @@ class Motion:
     """Displacement of a region relative to the clip's first frame.
 
     Attributes:
-        displacement: (frames, 2) px as (x, y): the median over tracked features.
-        features: (frames,) number of features still tracked.
+        displacement: (frames, 2) px as (x, y): the median over tracked features; NaN where there were none.
+        features: (frames,) number of features tracked.
         fps: Frames per second.
     """
 
@@ -31,7 +33,7 @@ class Motion:
     @property
     def peak_to_peak(self) -> tuple[float, float]:
         """Largest minus smallest displacement along x and along y, px. Noise widens it."""
-        x, y = np.ptp(self.displacement, axis=0)
+        x, y = np.nanmax(self.displacement, axis=0) - np.nanmin(self.displacement, axis=0)
         return float(x), float(y)
 
     def spectrum(self) -> Spectrum:
@@ -55,7 +57,43 @@ class Motion:
         return frequency, 2.0 * float(amplitudes_at(self.displacement, self.fps, [frequency])[0, 0])
 
 
-def track(input: Path, roi: str | None = None, fps: float | None = None) -> Motion:
+class MotionTracker:
+    """Gathers the displacement of a region, one frame after the other.
+
+    Args:
+        frame: The first frame, uint8 or uint16 RGB (H, W, 3).
+        place: Left, top, width and height in pixels.
+        source: What the frame is of, for messages.
+        gaps: Whether a frame in which everything is lost is a gap (NaN) instead of an error.
+
+    Raises:
+        InputError: OpenCV is not installed, or the region has nothing to track.
+    """
+
+    def __init__(self, frame: NDArray[Any], place: Region, source: str, gaps: bool = False) -> None:
+        self._tracker = Tracker(frame, place, source)
+        self._source, self._gaps = source, gaps
+        self._displacement: list[NDArray[np.float64]] = []
+        self._features: list[int] = []
+
+    def add(self, frame: NDArray[Any]) -> None:
+        """Take the next frame, the first one included.
+
+        Raises:
+            InputError: Everything was lost in it.
+        """
+        moved, features = self._tracker(frame)
+        if not features and not self._gaps:
+            raise InputError(f"{self._source}: frame {len(self._features)}: every feature of the region was lost")
+        self._displacement.append(moved)
+        self._features.append(features)
+
+    def motion(self, fps: float) -> Motion:
+        """What was gathered, at so many frames per second."""
+        return Motion(np.array(self._displacement, np.float64), np.array(self._features), fps)
+
+
+def track(input: Path | str, roi: str | None = None, fps: float | None = None) -> Motion:
     """Displacement of a region in every frame, relative to the first; arguments as of ``measure``.
 
     Raises:
@@ -64,15 +102,12 @@ def track(input: Path, roi: str | None = None, fps: float | None = None) -> Moti
     require_opencv()
     clip = open_clip(input, fps)
     place = region(roi, clip.width, clip.height)
-    displacement, features = [], []
-    tracker: Tracker | None = None
+    tracker: MotionTracker | None = None
+    frames = 0
     for frame in clip:
-        tracker = tracker or Tracker(frame, place, str(input))
-        moved, found = tracker(frame)
-        if not found:
-            raise InputError(f"{input}: frame {len(features)}: every feature of the region was lost")
-        displacement.append(moved)
-        features.append(found)
-    if len(features) < LEAST_FRAMES:
-        raise InputError(f"{input}: {len(features)} frames; measuring motion takes at least {LEAST_FRAMES}")
-    return Motion(np.array(displacement, np.float64), np.array(features), float(clip.fps))
+        tracker = tracker or MotionTracker(frame, place, clip.name)
+        tracker.add(frame)
+        frames += 1
+    if tracker is None or frames < LEAST_FRAMES:
+        raise InputError(f"{clip.name}: {frames} frames; measuring motion takes at least {LEAST_FRAMES}")
+    return tracker.motion(float(clip.fps))

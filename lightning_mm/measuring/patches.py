@@ -147,15 +147,21 @@ def _sampled(coefficients: Grey, origin: NDArray[np.int64], at: NDArray[np.float
     columns = np.clip(whole[:, :1] + taps, 0, width - 1)
     rows = np.clip(whole[:, 1:] + taps, 0, height - 1)
     block = coefficients[rows[:, :, None], columns[:, None, :]]
-    right, down = (_bspline(part).astype(np.float32)[:, :, None, None] for part in (at - whole).T)
+    right, down = (_bspline(part)[:, :, None, None] for part in (at - whole).T)
     side = 2 * radius + 1
-    block = sum(right[:, tap] * block[:, :, tap : tap + side] for tap in range(4))
-    return sum(down[:, tap] * block[:, tap : tap + side] for tap in range(4))
+    wide = right[:, 0] * block[:, :, :side]
+    for tap in range(1, 4):
+        wide += right[:, tap] * block[:, :, tap : tap + side]
+    patches = down[:, 0] * wide[:, :side]
+    for tap in range(1, 4):
+        patches += down[:, tap] * wide[:, tap : tap + side]
+    return np.asarray(patches, np.float32)
 
 
-def _bspline(t: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bspline(t: NDArray[np.float64]) -> Grey:
     """The four weights (N, 4) of the uniform cubic B-spline."""
-    return np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6.0
+    parts = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+    return (np.stack(parts, axis=1) / 6.0).astype(np.float32)
 
 
 def _centred(values: Grey, inside: NDArray[np.bool_]) -> Grey:

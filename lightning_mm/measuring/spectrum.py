@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,20 +136,19 @@ def peaks_of(displacement: Displacement, fps: float, most: int = 5) -> list[Peak
     height, floor = spectrum.amplitude, spectrum.floor
     found = prominent(height, ABOVE_FLOOR * floor)
     found = found[np.argsort(height[found])[::-1]][:most]
-    for _ in range(2):
-        frequencies = [refined(height, int(k)) * spectrum.resolution for k in found]
-        fitted = np.sqrt(np.square(amplitudes_at(displacement, fps, frequencies)).mean(axis=1))
-        # What a larger peak and the trend have leaked is gone once all are fitted together.
-        own = fitted >= 0.5 * height[found]
-        if own.all():
-            break
-        found = found[own]
-    peaks = [
-        Peak(f, float(a), float(height[k] / floor[k]))
-        for f, a, k, real in zip(frequencies, fitted, found, own, strict=True)
-        if real
-    ]
+    frequencies = np.array([refined(height, int(k)) for k in found]) * spectrum.resolution
+    fitted = _mean_amplitudes(displacement, fps, frequencies)
+    # What a larger peak or the trend has leaked is gone once all are fitted together.
+    own = fitted >= 0.5 * height[found]
+    found, frequencies = found[own], frequencies[own]
+    fitted = fitted if own.all() else _mean_amplitudes(displacement, fps, frequencies)
+    strength = height[found] / floor[found]
+    peaks = [Peak(float(f), float(a), float(s)) for f, a, s in zip(frequencies, fitted, strength, strict=True)]
     return sorted(peaks, key=lambda peak: -peak.amplitude)
+
+
+def _mean_amplitudes(displacement: Displacement, fps: float, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sqrt(np.square(amplitudes_at(displacement, fps, frequencies.tolist())).mean(axis=1))
 
 
 def prominent(height: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -188,15 +188,32 @@ def amplitudes_at(displacement: Displacement, fps: float, frequencies: list[floa
     length = min(len(values), SEGMENT)
     squares = []
     for start in range(0, len(values) - length + 1, max(1, length - length // 2)):
-        time = np.arange(length)
-        phase = 2.0 * math.pi * np.asarray(frequencies, np.float64)[None] * time[:, None] / fps
-        line = np.stack([np.ones(length), np.linspace(-1.0, 1.0, length)], axis=1)
-        design = np.concatenate([np.sin(phase), np.cos(phase), line], axis=1)
-        fitted = np.linalg.lstsq(design, values[start : start + length], rcond=None)[0]
-        count = len(frequencies)
-        parts = np.stack([fitted[:count], fitted[count : 2 * count]], axis=1).reshape(count, 2, -1, axes)
-        squares.append(np.square(np.linalg.norm(parts.transpose(0, 2, 1, 3), ord=2, axis=(2, 3))))
+        fitted = _sines(values[start : start + length], fps, frequencies)
+        ellipses = fitted.reshape(len(frequencies), 2, -1, axes).transpose(0, 2, 1, 3)
+        squares.append(np.square(np.linalg.norm(ellipses, ord=2, axis=(2, 3))))
     return np.sqrt(np.mean(squares, axis=0))
+
+
+def direction_at(displacement: Displacement, fps: float, frequency: float) -> NDArray[np.float64]:
+    """Unit vector (x, y) along which one point vibrates most at a frequency, pointing right, or else down.
+
+    Args:
+        displacement: (T, 2) px as (x, y); gaps are NaN.
+        fps: Frames per second.
+        frequency: Hz.
+    """
+    axis = np.linalg.svd(_sines(bridged(displacement), fps, [frequency])[0])[2][0]
+    return axis if axis[np.argmax(np.abs(axis))] > 0.0 else -axis
+
+
+def _sines(values: NDArray[np.float64], fps: float, frequencies: list[float]) -> NDArray[Any]:
+    """(F, 2, C): sine and cosine parts at frequencies in series (T, C), fitted together with a straight line."""
+    phase = 2.0 * math.pi / fps * np.arange(len(values))[:, None] * np.asarray(frequencies, np.float64)
+    line = np.stack([np.ones(len(values)), np.linspace(-1.0, 1.0, len(values))], axis=1)
+    design = np.concatenate([np.sin(phase), np.cos(phase), line], axis=1)
+    fitted = np.linalg.lstsq(design, values, rcond=None)[0]
+    count = len(frequencies)
+    return np.stack([fitted[:count], fitted[count : 2 * count]], axis=1)
 
 
 def bridged(values: Displacement) -> NDArray[np.float64]:

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 from lightning_mm.errors import InputError
 from lightning_mm.measuring.patches import SIDE, Grey, Patches
-
-Region = tuple[int, int, int, int]
-"""Left, top, width and height in pixels."""
+from lightning_mm.video.regions import Region
 
 CORNER, EDGE, FLAT = "corner", "edge", "flat"
 
@@ -126,23 +124,6 @@ def corners(frame: NDArray[Any], region: Region) -> NDArray[np.float64]:
     mask[top : top + height, left : left + width] = 255
     found = cv2.goodFeaturesToTrack(grey, _FEATURES, 0.01, 5, mask=mask)
     return np.zeros((0, 2)) if found is None else found.reshape(-1, 2).astype(np.float64)
-
-
-def region(roi: str | None, width: int, height: int) -> Region:
-    """Left, top, width and height in pixels of "X,Y,WIDTH,HEIGHT" in a frame; the whole frame when left out.
-
-    Raises:
-        InputError: Not of this form, or not inside the frame.
-    """
-    if roi is None:
-        return 0, 0, width, height
-    try:
-        x, y, w, h = (int(part) for part in roi.split(","))
-    except ValueError:
-        raise InputError(f"roi = {roi!r}: must be X,Y,WIDTH,HEIGHT in whole pixels") from None
-    if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
-        raise InputError(f"roi = {roi!r}: must lie inside the frame of {width} x {height}")
-    return x, y, w, h
 
 
 def require_opencv() -> Any:

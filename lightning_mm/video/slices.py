@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ class SlicePicture:
             temporary.unlink(missing_ok=True)
 
 
-def _eight_bits(panel: Frame) -> NDArray[np.uint8]:
+def _eight_bits(panel: Frame) -> NDArray[Any]:
     return ((panel.astype(np.uint32) + 128) // 257).astype(np.uint8) if panel.dtype == np.uint16 else panel
 
 
