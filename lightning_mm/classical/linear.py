@@ -19,8 +19,9 @@ class LinearEulerian(Method):
 
     Each band's factor is capped where the first-order approximation breaks, as in the original: with the representative
     wavelength w of a band and the cutoff wavelength w_c = 16 px, factor = min(alpha - 1, (w * alpha / w_c - 1) * 2),
-    not below zero. An alpha below 1 takes 1 - alpha of the change away, which needs no cap. The finest band and the
-    low-pass rest are left as they are; frames with a side of less than 8 px, which have no other band, altogether.
+    not below zero. An alpha below 1 takes 1 - alpha times the change away, and only what is more than all of it is
+    capped. The finest band and the low-pass rest are left as they are; frames with a side of less than 15 px, which
+    have no other band, altogether.
     """
 
     frame_linear = True
@@ -50,8 +51,10 @@ def _amplified(change: Tensor, alpha: Tensor) -> Tensor:
     bands = laplacian(change)
     wavelength = (height**2 + width**2) ** 0.5 / 3.0 / 2.0 ** (len(bands) - 1)
     added = [torch.zeros_like(band) for band in bands]
+    excess = (alpha - 1.0).abs()
+    least = (alpha < 1.0).to(change.dtype)  # what is taken away to stop the motion is not capped
     for number in range(1, len(bands) - 1):
-        limit = ((wavelength * 2.0**number * alpha / _CUTOFF_WAVELENGTH - 1.0) * _EXAGGERATION).clamp(min=0.0)
-        # The smaller of the two is alpha - 1 itself wherever that is negative.
-        added[number] = torch.minimum(alpha - 1.0, limit) * bands[number]
+        limit = (wavelength * 2.0**number * (1.0 + excess) / _CUTOFF_WAVELENGTH - 1.0) * _EXAGGERATION
+        factor = torch.sign(alpha - 1.0) * torch.minimum(excess, torch.maximum(limit, least))
+        added[number] = factor * bands[number]
     return collapse(added)

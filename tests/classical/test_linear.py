@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_mm.classical.linear import magnify_linear
+from lightning_mm.classical.linear import LinearEulerian, magnify_linear
 
 SIZE = 256
 
@@ -103,3 +103,29 @@ def test_the_factor_of_fast_motion_is_capped():
     added = [(magnify_linear(a * 0.1, b * 0.1, factor(alpha)) - b * 0.1).abs().max().item() for alpha in (2.0, 3.0)]
     # At a factor of 2 the bands of such short waves are below the cutoff, where the original adds little or nothing.
     assert added[0] < 0.4 * added[1]
+
+
+def test_a_change_of_the_frame_is_a_change_of_the_signal():
+    method = LinearEulerian()
+    a, b = image(0), image(1)
+    encoded = method.encode(b)
+    (change,) = method.encode_change(b - a)
+    assert torch.equal(change, method.difference(method.encode(a).signal, encoded.signal)[0])
+    output = method.render(encoded, (change,), 5.0)
+    assert output.abs().max() > 1.0, "it is not clamped"
+    torch.testing.assert_close(output.clamp(-1.0, 1.0), magnify_linear(a, b, factor(5.0)))
+
+
+@pytest.mark.parametrize("wavelength", [64.0, 128.0])
+def test_a_factor_of_zero_stops_slow_waves_and_one_of_minus_one_turns_them_round(wavelength):
+    a, b = wave(0.0, wavelength), wave(0.4, wavelength)
+    assert measured_shift(magnify_linear(a, b, factor(0.0)), wavelength) == pytest.approx(0.0, abs=0.02)
+    assert measured_shift(magnify_linear(a, b, factor(0.5)), wavelength) == pytest.approx(0.2, abs=0.02)
+    assert -0.42 < measured_shift(magnify_linear(a, b, factor(-1.0)), wavelength) < -0.25
+
+
+def test_negative_factors_are_capped_as_positive_ones_are():
+    a, b = wave(0.0, 8.0, size=128) * 0.1, wave(0.3, 8.0, size=128) * 0.1
+    added = [(magnify_linear(a, b, factor(1.0 + excess)) - b).abs().max().item() for excess in (-1.5, -200.0, 200.0)]
+    assert added[0] < 0.05 * added[1]
+    assert added[1] == pytest.approx(added[2], rel=1e-3)

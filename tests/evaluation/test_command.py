@@ -12,7 +12,7 @@ from PIL import Image
 from lightning_mm.cli import main
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation import command
-from lightning_mm.evaluation.command import run_protocols
+from lightning_mm.evaluation.command import judged_before, run_protocols
 from lightning_mm.evaluation.figures import FIGURES
 from lightning_mm.evaluation.methods import titles
 from lightning_mm.evaluation.protocol import Options
@@ -86,6 +86,32 @@ def test_only_what_is_asked_for_is_done(here):
     assert {path.name for path in (here / "out").iterdir()} == {"evaluation.json", "evaluation.html", "subpixel.csv"}
 
 
+def test_classical_methods_are_judged_as_asked(here):
+    args = ["--weights=[mine.safetensors]", "--protocols=[subpixel]", "--classical=[phase,riesz]", *SMALL]
+    assert main(["evaluate", *args]) == 0
+    names = ["mine.safetensors", "frame_b", "phase_based", "riesz"]
+    assert [row["method"] for row in rows_of(here / "out/subpixel.csv")] == names * 15
+    result = json.loads((here / "out/evaluation.json").read_text())
+    assert result["methods"] == names
+    assert result["protocols"]["subpixel"]["summary"]["phase_based"]["mean_ssim"] > 0.0
+    page = (here / "out/evaluation.html").read_text()
+    assert "phase-based" in page
+    assert "Riesz pyramid" in page
+
+
+def test_what_was_judged_before_is_known_by_weights_methods_and_settings(here):
+    options = Options(samples=1, pairs=2, size=32, lpips="off")
+    weights, out = ["mine.safetensors"], here / "out"
+    assert judged_before(out, weights, options) is None
+    result = run_protocols(weights, ["subpixel"], options, device="cpu", out=out)
+    found = judged_before(out, weights, options)
+    assert found is not None
+    assert found["protocols"] == result["protocols"]
+    assert judged_before(out, weights, replace(options, samples=2)) is None
+    run_protocols(weights, ["subpixel"], options, device="cpu", out=out, classical=["linear", "riesz"])
+    assert judged_before(out, weights, options) is None
+
+
 def test_methods_are_named_shortly_where_that_is_enough():
     names = ["proposed", "runs/a/checkpoints/last.ckpt", "runs/a/checkpoints/best.ckpt", "x/mine.safetensors"]
     assert titles([*names, "frame_b", "proposed"]) == {
@@ -126,6 +152,8 @@ def test_methods_are_named_shortly_where_that_is_enough():
         (["--pairs=-1"], "pairs = -1"),
         (["--device=tpu9"], "tpu9"),
         (["--lpips=resnet"], "resnet"),
+        (["--classical=[optical_flow]"], "optical_flow"),
+        (["--classical=[phase,phase]"], "classical = ['phase', 'phase']: must be some of linear, phase, riesz"),
         (["--size=16"], "size = 16: must be >= 17 for LPIPS of squeeze"),
         (["--out=mine.safetensors"], "--out mine.safetensors: is a file"),
         (["--sample=3"], "sample"),
