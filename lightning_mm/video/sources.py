@@ -217,7 +217,12 @@ class Webcam(Clip):
         self.colour = Colour.usual(self.height)
 
     def _open(self) -> Any:
-        camera = self._cv2.VideoCapture(self._number)
+        log = self._cv2.utils.logging
+        before = log.setLogLevel(log.LOG_LEVEL_ERROR)  # that there is no camera is said below, in one line
+        try:
+            camera = self._cv2.VideoCapture(self._number)
+        finally:
+            log.setLogLevel(before)
         if not camera.isOpened():
             camera.release()
             raise InputError(f"{self.path}: no such camera here, or another program has it")

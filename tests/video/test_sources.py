@@ -213,7 +213,10 @@ class Camera:
 
 @pytest.fixture
 def opencv(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", types.SimpleNamespace(VideoCapture=Camera, CAP_PROP_FPS=5))
+    log = types.SimpleNamespace(setLogLevel=lambda level: 3, LOG_LEVEL_ERROR=2)
+    utils = types.SimpleNamespace(logging=log)
+    module = types.SimpleNamespace(VideoCapture=Camera, CAP_PROP_FPS=5, utils=utils)
+    monkeypatch.setitem(sys.modules, "cv2", module)
     monkeypatch.setattr(Camera, "opened", 0)
 
 
@@ -253,6 +256,15 @@ def test_bad_cameras_are_named(opencv, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InputError, match=r"webcam:0: cameras need OpenCV: pip install 'lightning_mm\[measure\]'"):
         open_clip("webcam:0")
+
+
+def test_a_missing_camera_is_one_line_with_opencv_itself(capfd):
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.utils.logging.getLogLevel()
+    with pytest.raises(InputError, match="webcam:99: no such camera here"):
+        open_clip("webcam:99")
+    assert capfd.readouterr().err == ""
+    assert cv2.utils.logging.getLogLevel() == before
 
 
 def test_paths_are_no_addresses(tmp_path, monkeypatch):
