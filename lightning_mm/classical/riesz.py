@@ -46,13 +46,14 @@ class Riesz(Method):
         """Phase differences (B, 2, h, w) in rad along x and y, at most pi long; 0 where there is nothing to see."""
         changes = []
         for a, b in zip(reference, current, strict=True):
-            # Real and imaginary parts of the current quaternion times the conjugate of the reference.
-            real = (a * b).sum(dim=1, keepdim=True)
-            imaginary = a[:, :1] * b[:, 1:] - b[:, :1] * a[:, 1:]
-            length = imaginary.norm(dim=1, keepdim=True)
+            (a_real, a_x, a_y), (b_real, b_x, b_y) = a.split(1, dim=1), b.split(1, dim=1)
+            # The current quaternion times the conjugate of the reference, without its k.
+            real = b_real * a_real + b_x * a_x + b_y * a_y
+            x, y = a_real * b_x - b_real * a_x, a_real * b_y - b_real * a_y
+            length = torch.hypot(x, y)
             phase = torch.atan2(length, real)  # the arc cosine of the real part loses small phases to rounding
-            seen = torch.hypot(length, real) > _NEGLIGIBLE**2
-            changes.append(torch.where(seen, phase / length.clamp(min=_TINY) * imaginary, 0.0))
+            scale = torch.where(torch.hypot(length, real) > _NEGLIGIBLE**2, phase / length.clamp(min=_TINY), 0.0)
+            changes.append(torch.cat([scale * x, scale * y], dim=1))
         return tuple(changes)
 
     def render(self, encoded: Encoded, change: Signal, alpha: Tensor | float) -> Tensor:
@@ -68,7 +69,8 @@ class Riesz(Method):
         return frames + collapse([*added, rest]).to(frames.dtype)
 
     def _turn(self, band: Tensor, moved: Tensor, alpha: Tensor | float) -> Tensor:
-        amplitude = band.norm(dim=1, keepdim=True)
+        real, x, y = band.split(1, dim=1)
+        amplitude = torch.sqrt(real * real + x * x + y * y)
         return (per_image(alpha, moved) - 1.0) * weighted_blur(moved, amplitude, (self.blur, self.blur))
 
 
@@ -82,6 +84,8 @@ def _with_riesz(band: Tensor) -> Tensor:
 
 def _turned(band: Tensor, turn: Tensor) -> Tensor:
     """What the real part (B, 1, H, W) of a quaternion gains from turning by phases (B, 2, H, W)."""
-    angle = turn.norm(dim=1, keepdim=True)
-    along = (turn * band[:, 1:]).sum(dim=1, keepdim=True)
-    return (torch.cos(angle) - 1.0) * band[:, :1] - torch.sinc(angle / torch.pi) * along
+    real, x, y = band.split(1, dim=1)
+    turn_x, turn_y = turn.split(1, dim=1)
+    angle = torch.hypot(turn_x, turn_y)
+    along = turn_x * x + turn_y * y
+    return (torch.cos(angle) - 1.0) * real - torch.sin(angle) / angle.clamp(min=_TINY) * along
