@@ -172,6 +172,13 @@ def _benchmark_frames(args: list[str]) -> None:
     call(frames, "benchmark frames", args)
 
 
+def _benchmark_video(args: list[str]) -> None:
+    """Video on several backends: the network alone, from file to file, and memory."""
+    from lightning_mm.benchmarking.command import video
+
+    call(video, "benchmark video", args)
+
+
 def _threshold_fit(args: list[str]) -> None:
     """Fit people's ratings and find the SSIM at which they call the similarity adequate."""
     from lightning_mm.calibration.fit import fit
@@ -227,7 +234,11 @@ NAS: dict[str, Callable[[list[str]], None]] = {
     "stability": _nas_stability,
 }
 
-BENCHMARKS: dict[str, Callable[[list[str]], None]] = {"train": _benchmark_train, "frames": _benchmark_frames}
+BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
+    "train": _benchmark_train,
+    "frames": _benchmark_frames,
+    "video": _benchmark_video,
+}
 
 THRESHOLD: dict[str, Callable[[list[str]], None]] = {"fit": _threshold_fit, "anchor": _threshold_anchor}
 

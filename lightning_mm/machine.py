@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,23 @@ def load() -> float | None:
 def is_busy(load: float | None, cores: int) -> bool:
     """Whether a load is so high that times on the processor are longer than on a quiet machine."""
     return load is not None and load > cores / 2
+
+
+@contextmanager
+def with_threads(threads: int | None) -> Iterator[None]:
+    """Have torch compute with so many threads; as many as before for ``None``.
+
+    Raises:
+        InputError: Fewer than one.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads = {threads}: must be >= 1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""The commands ``benchmark train`` and ``benchmark frames``."""
+"""The commands ``benchmark train``, ``benchmark frames`` and ``benchmark video``."""
 
 import argparse
 import json
@@ -113,6 +113,69 @@ def frames(
             require_writable(path, f"--{name}")
     found = measure_frames(weights, sizes, place, seconds, precision, channels_last, compile, threads, _say)
     print_frames(found)
+    for name, (path, text) in files.items():
+        if path is not None:
+            _write(path, name, text(found))
+
+
+SETUPS = ("proposed", "proposed:eager:half", "baseline")
+RESOLUTIONS = ("480x270", "540p", "720p", "1080p")
+
+
+def video(
+    setups: list[str] | None = None,
+    resolutions: list[str] | None = None,
+    reference: str = "baseline:plain",
+    seconds: float = 20.0,
+    frames: int = 32,
+    threads: int | None = None,
+    device: str = "auto",
+    json: Path | None = None,
+    markdown: Path | None = None,
+) -> None:
+    """Measure the magnification of video on several backends: the network alone, from file to file, and memory.
+
+    The network alone is timed in turns beside a reference: the baseline in eager mode, as it was trained. From file to
+    file, magnify runs in processes of its own on two clips, so that what is done once does not count, and so that it
+    shows whether memory grows with a clip.
+
+    Args:
+        setups: WEIGHTS[:BACKEND[:PRECISION]] each, as of magnify, or with the backend plain for the network as it was
+            trained; proposed, proposed:eager:half and baseline when left out.
+        resolutions: Names as 540p, or WIDTHxHEIGHT; 480x270, 540p, 720p and 1080p when left out.
+        reference: What ratios are to, as a setup.
+        seconds: Time for each network alone at each resolution, warm-up not counted. What does not do three frames
+            in it is left out.
+        frames: Frames of the longer clip, at least 8; the shorter one has a quarter of them.
+        threads: Threads of the processor; torch's own choice when left out.
+        device: Where to compute: auto (a CUDA device if there is one, else cpu), cpu, cuda, cuda:1 and so on.
+        json: File to write everything to, each round included.
+        markdown: File for the table.
+
+    Raises:
+        InputError: An argument is wrong, weights cannot be loaded, a backend is not here, or a file cannot be written.
+    """
+    from lightning_mm.benchmarking.resolutions import parse_resolutions
+    from lightning_mm.benchmarking.video import Setup, measure_video
+    from lightning_mm.benchmarking.video_writing import json_text, markdown_text
+    from lightning_mm.machine import pick_device, with_threads
+
+    wanted = [Setup.parse(text) for text in (SETUPS if setups is None else setups)]
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise InputError(f"setups = {setups}: must be one or more, each once")
+    sizes = parse_resolutions(RESOLUTIONS if resolutions is None else resolutions)
+    if not (math.isfinite(seconds) and seconds > 0.0):
+        raise InputError(f"seconds = {seconds:g}: must be a number > 0")
+    if frames < 8:
+        raise InputError(f"frames = {frames}: must be at least 8")
+    files = {"json": (json, json_text), "markdown": (markdown, markdown_text)}
+    for name, (path, _) in files.items():
+        if path is not None:
+            require_writable(path, f"--{name}")
+    place = pick_device(device)
+    with with_threads(threads):
+        found = measure_video(wanted, Setup.parse(reference), sizes, place, seconds, frames, _say)
+    print(markdown_text(found))
     for name, (path, text) in files.items():
         if path is not None:
             _write(path, name, text(found))

@@ -19,7 +19,7 @@ from lightning_mm.benchmarking.resolutions import Resolution
 from lightning_mm.benchmarking.turns import WARM_UP, Block, block_of, interleaved, warm_up
 from lightning_mm.cost import cost
 from lightning_mm.latency import ALPHA, per_frame
-from lightning_mm.machine import cores, hardware, load
+from lightning_mm.machine import cores, hardware, load, with_threads
 from lightning_mm.models import Magnifier
 from lightning_mm.timing import Summary
 from lightning_mm.weights import load_magnifier
@@ -139,7 +139,7 @@ def measure_resolution(
 
 @contextmanager
 def _settings(device: torch.device, precision: Precision, threads: int | None) -> Iterator[None]:
-    cudnn, before = torch.backends.cudnn, torch.get_num_threads()
+    cudnn = torch.backends.cudnn
     flags = cudnn.flags(
         enabled=cudnn.enabled,
         benchmark=True,
@@ -147,13 +147,8 @@ def _settings(device: torch.device, precision: Precision, threads: int | None) -
         allow_tf32=precision == "tf32",
     )
     dtype = _DTYPES.get(precision)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        with flags, torch.autocast(device.type, dtype, enabled=dtype is not None):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with flags, with_threads(threads), torch.autocast(device.type, dtype, enabled=dtype is not None):
+        yield
 
 
 def _setup(

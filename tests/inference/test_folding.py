@@ -11,7 +11,9 @@ NETWORKS = {
         encoder="residual", encoder_blocks=(1, 1, 1), manipulator_block=True, decoder_depth=1, bottleneck=2
     ),
     "linear_single": MagnifierConfig(encoder="linear_single", decoder_depth=1, bottleneck=8),
-    "pixel_shuffle": MagnifierConfig(encoder_channels=4, decoder_depth=1, decoder_channels=4, upsampling="pixel_shuffle"),
+    "pixel_shuffle": MagnifierConfig(
+        encoder_channels=4, decoder_depth=1, decoder_channels=4, upsampling="pixel_shuffle"
+    ),
     "narrow": MagnifierConfig(encoder_channels=4, decoder_depth=1, decoder_channels=6, upsample_channels=10),
 }
 

@@ -7,6 +7,7 @@ from lightning_mm.inference.prepare import prepare
 from lightning_mm.models import Magnifier, MagnifierConfig
 from lightning_mm.weights import load_magnifier
 
+
 def available(backend):
     if backend == "openvino":
         pytest.importorskip("openvino")
