@@ -1,9 +1,11 @@
 """Shared by all tests: one thread per process, so that the suite behaves alike on two cores and on sixty-four."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fork_server import ForkServer
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
 
@@ -37,6 +39,14 @@ LONGEST = [
     "benchmarking/test_train.py",
     "evaluation/test_command.py",
 ]
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """The process that others are forked from."""
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,12 +1,10 @@
 """Two processes that train together: the same result as one, whatever happens to them on the way.
 
-Processes are forked from one that has imported everything already: this file, run as a program, is that process, and
-takes a job per line of its standard input. A job is a start of ``lightning-mm fit``: of both ranks, as ``torchrun`` and
-SLURM do it, or of the main process, which starts the other rank itself.
+Processes are forked from one that has imported everything already: both ranks, as ``torchrun`` and SLURM start them, or
+the main process, which starts the other rank itself.
 """
 
 import csv
-import gc
 import hashlib
 import json
 import os
@@ -16,17 +14,24 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fork_server import serving
+from fork_server import fork_commands_of
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+from lightning.pytorch.strategies.launchers import subprocess_script
 from PIL import Image
 from reserved_port import reserved_port
 
+import lightning_mm.cli
+from lightning_mm import distributed, training
 from lightning_mm.configuration import build
 from lightning_mm.distributed import processes
+from lightning_mm.losses import MagnificationLoss
+from lightning_mm.tasks.magnify import MagnifyTask
 from lightning_mm.training import evaluate
 
 ROOT = Path(__file__).parents[1]
@@ -45,40 +50,19 @@ INTERRUPTED = 75
 LOST = "another process of this training has ended or hangs"
 
 
-def serve():
-    """Run jobs: ``{"args", "ranks", "disturb", "out", "err"}``, "ranks" being 0 for Lightning's launcher."""
-    import lightning_mm.cli
-    import lightning_mm.configuration
-    import lightning_mm.training
-
-    torch.set_num_threads(1)
-    lightning_mm.configuration.build(ALONE).datamodule.setup("fit")  # what every child would import and make for itself
-    gc.freeze()
-    for line in sys.stdin:
-        job = json.loads(line)
-        children = []
-        for rank in range(job["ranks"] or 1):
-            children.append(os.fork())
-            if children[-1] == 0:
-                start(job, rank)
-        print(json.dumps(children), flush=True)
-        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
-
-
-def start(job, rank):
-    """Be one rank of a job."""
-    import lightning_mm.cli
-
-    os.setsid()
-    for path, descriptor in ((os.devnull, 0), (job["out"], 1), (job["err"], 2)):
+def start(args, rank, ranks, port, out, err, disturbance):
+    """Be one rank of ``lightning-mm fit``; "ranks" are 0 for the main process of Lightning's launcher."""
+    for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), descriptor)
-    if job["ranks"] > 1:
-        os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(job["port"])}
-    sys.argv = [str(Path(sys.executable).with_name("lightning-mm")), *job["args"]]
+    if ranks > 1:
+        os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    sys.argv = [str(Path(sys.executable).with_name("lightning-mm")), "fit", *args]
+    if disturbance.get("what") in ("SIGKILL", "kill other"):  # the other ways to end are of the process of users
+        fork_commands_of(subprocess_script)
     if rank > 0:
         sys.addaudithook(tell_of_writing)
-    disturb(rank, **job["disturb"])
-    sys.exit(lightning_mm.cli.main(job["args"]))
+    disturb(rank, **disturbance)
+    return lightning_mm.cli.main(["fit", *args])
 
 
 def tell_of_writing(event, args):
@@ -91,10 +75,6 @@ def tell_of_writing(event, args):
 
 def disturb(rank, what=None, of=0, step=0):
     """At a step of one rank, do something; and note what each rank ends with."""
-    import lightning_mm.distributed
-    import lightning_mm.training
-    from lightning_mm.losses import MagnificationLoss
-    from lightning_mm.tasks.magnify import MagnifyTask
 
     def on_train_end(task):
         weights = b"".join(value.numpy().tobytes() for value in task.magnifier.state_dict().values())
@@ -103,17 +83,18 @@ def disturb(rank, what=None, of=0, step=0):
 
     MagnifyTask.on_train_end = on_train_end
     if what == "hang":
-        lightning_mm.distributed.COLLECTIVE_TIMEOUT = lightning_mm.distributed.timedelta(seconds=3)
+        distributed.COLLECTIVE_TIMEOUT = timedelta(seconds=3)
     if what == "SIGTERM":
-        # Later than Lightning's observer looks, every 5 s, whether a process that it started has ended.
-        close = lightning_mm.training.close_loggers
-        lightning_mm.training.close_loggers = lambda loggers: (time.sleep(6), close(loggers))
+        # Later than Lightning's observer looks, every second here, whether a process that it started has ended.
+        _ChildProcessObserver.__init__.__defaults__ = (1,)
+        close = training.close_loggers
+        training.close_loggers = lambda loggers: (time.sleep(3), close(loggers))
     if rank != of:
         return
-    original = MagnifyTask.training_step
+    original, disturbed = MagnifyTask.training_step, os.getpid()
 
     def training_step(task, batch, batch_idx):
-        if task.global_step == step:
+        if task.global_step == step and os.getpid() == disturbed:
             if what == "hang":
                 time.sleep(600)
             elif what == "diverge":
@@ -131,28 +112,21 @@ def disturb(rank, what=None, of=0, step=0):
 
 
 @pytest.fixture(scope="module")
-def server():
-    with serving(__file__) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def run(server):
+def run(fork_server):
     """Start ``fit`` in a directory; returns the exit codes of the ranks and the lines on standard error."""
 
     def call(args, run_dir, ranks=2, more=(), **disturbance):
         run_dir.parent.mkdir(parents=True, exist_ok=True)
         out, err = run_dir.with_suffix(".out"), run_dir.with_suffix(".err")
         err.unlink(missing_ok=True)
-        job = {"args": ["fit", *args, f"--run.dir={run_dir}", *more], "ranks": ranks, "disturb": disturbance}
+        given = [*args, f"--run.dir={run_dir}", *more]
         with reserved_port() as port:
-            server.stdin.write(json.dumps(job | {"port": port, "out": str(out), "err": str(err)}) + "\n")
-            server.stdin.flush()
-            children = json.loads(server.stdout.readline())
+            job = (ranks, port, str(out), str(err), disturbance)
+            children = [fork_server.fork("test_ddp", "start", given, rank, *job) for rank in range(ranks or 1)]
             if disturbance.get("what") == "hang":
                 wait_until(lambda: LOST in err.read_text() if err.exists() else False)
                 os.kill(children[disturbance["of"]], signal.SIGKILL)
-            codes = json.loads(server.stdout.readline())
+            codes = [fork_server.wait(child) for child in children]
         wait_until(lambda: not any(group_lives(child) for child in children))
         return codes, err.read_text().splitlines()
 
@@ -368,7 +342,3 @@ def test_a_run_is_not_continued_on_another_number_of_devices(run, together):
     (line,) = lines
     assert "last.ckpt: of a run on 2 devices, not 1" in line
     assert (together / "config.yaml").read_text() == config
-
-
-if __name__ == "__main__":
-    serve()

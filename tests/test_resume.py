@@ -1,20 +1,20 @@
 """A run that is stopped anywhere and started again ends bit for bit where it would have ended undisturbed.
 
-Runs happen in processes of their own, forked from one that has imported everything already: this file, run as a
-program, is that process, and takes a job per line of its standard input.
+Runs happen in processes of their own, forked from one that has imported everything already.
 """
 
 import csv
-import gc
 import io
 import json
 import os
 import signal
-import sys
 
 import pytest
 import torch
-from fork_server import serving
+
+import lightning_mm.cli
+from lightning_mm import training
+from lightning_mm.tasks.magnify import MagnifyTask
 
 EPOCHS, STEPS, VAL_BATCHES = 3, 3, 2  # epochs, training steps per epoch, validation steps per epoch
 SANITY = 2  # validation steps before the first epoch, which Lightning takes to find mistakes early
@@ -24,7 +24,7 @@ TINY = [
     *("--data.size=16", "--data.batch_size=2", f"--data.epoch_samples={2 * STEPS}", "--data.val_pairs=3"),
     *("--data.textures=4", "--data.texture_size=128"),
     *(f"--trainer.max_epochs={EPOCHS}", "--trainer.log_every_n_steps=1", "--trainer.gradient_clip_val=0.5"),
-    *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
+    *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--run.latency_size=0"),
 ]
 VARIANTS = {
     "plain": [],
@@ -35,39 +35,21 @@ VARIANTS = {
 INTERRUPTED = 75
 
 
-def serve():
-    """Run jobs, each in a fork of this process: ``{"args", "point", "call", "signal", "group", "out", "err"}``."""
-    import lightning_mm.callbacks
-    import lightning_mm.cli
-    import lightning_mm.configuration
-    import lightning_mm.training
-
-    torch.set_num_threads(1)
-    lightning_mm.configuration.build(TINY).datamodule.setup("fit")  # what every child would import and make for itself
-    gc.freeze()  # or each child would copy all of it when it collects garbage
-    for line in sys.stdin:
-        job = json.loads(line)
-        if (child := os.fork()) == 0:
-            break
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    else:
-        return
-    os.setsid()
-    for path, descriptor in ((os.devnull, 0), (job["out"], 1), (job["err"], 2)):
+def fit(args, out, err, disturbance):
+    """``lightning-mm fit`` in a process of its own."""
+    for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
-    if job["point"] is not None:
-        disturb(
-            lightning_mm.training, lightning_mm.callbacks, **{k: job[k] for k in ("point", "call", "signal", "group")}
-        )
-    sys.exit(lightning_mm.cli.main(job["args"]))
+    if disturbance is not None:
+        disturb(*disturbance)
+    return lightning_mm.cli.main(["fit", *args])
 
 
-def disturb(training, callbacks, point, call, signal, group):
+def disturb(point, call, signal, group):
     """Send a signal to this process, or to its group, when a function is called for the (call + 1)-th time."""
     owner, name = {
-        "training_step": (training.MagnifyTask, "training_step"),
-        "validation_step": (training.MagnifyTask, "validation_step"),
-        "test_step": (training.MagnifyTask, "test_step"),
+        "training_step": (MagnifyTask, "training_step"),
+        "validation_step": (MagnifyTask, "validation_step"),
+        "test_step": (MagnifyTask, "test_step"),
         "save": (torch, "save"),
         "samples": (training, "write_samples"),
     }[point]
@@ -90,24 +72,16 @@ def disturb(training, callbacks, point, call, signal, group):
 
 
 @pytest.fixture(scope="module")
-def server():
-    with serving(__file__) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def run(server):
+def run(fork_server):
     """Call ``lightning-mm fit`` for a variant in a directory; returns the exit code and the lines on standard error."""
 
     def call(variant, run_dir, point=None, call=0, signal=0, group=False, more=()):
         run_dir.parent.mkdir(parents=True, exist_ok=True)
         out, err = run_dir.with_suffix(".out"), run_dir.with_suffix(".err")
         err.unlink(missing_ok=True)
-        args = ["fit", *TINY, *VARIANTS[variant], f"--run.dir={run_dir}", *more]
-        job = {"args": args, "point": point, "call": call, "signal": int(signal), "group": group}
-        server.stdin.write(json.dumps(job | {"out": str(out), "err": str(err)}) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
+        args = [*TINY, *VARIANTS[variant], f"--run.dir={run_dir}", *more]
+        disturbance = None if point is None else (point, call, int(signal), group)
+        code = fork_server.wait(fork_server.fork("test_resume", "fit", args, str(out), str(err), disturbance))
         return code, err.read_text().splitlines()
 
     return call
@@ -239,7 +213,3 @@ def test_interrupted_and_started_again(variant, point, call, sent, group, run, u
     assert not list(run_dir.rglob("*.tmp"))
     assert run(variant, run_dir) == (0, [])
     assert_same(outcome(run_dir), undisturbed(variant))
-
-
-if __name__ == "__main__":
-    serve()

@@ -1,6 +1,5 @@
 """A sweep that takes seconds (frames of 16 px, two steps a run), and the storages that studies can lie in."""
 
-import json
 import os
 import signal
 from copy import deepcopy
@@ -10,7 +9,6 @@ import postgres_server
 import pytest
 import tiny_settings
 import yaml
-from fork_server import serving
 
 from lightning_mm.search.reading import read_spec
 from lightning_mm.search.storage import open_storage
@@ -98,10 +96,7 @@ class Workers:
 
     def __init__(self, server, url, directory, seconds, number):
         self.server, self.directory = server, directory
-        job = {"url": url, "directory": str(directory), "seconds": seconds, "number": number}
-        server.stdin.write(json.dumps(job) + "\n")
-        server.stdin.flush()
-        self.pids = [int(word) for word in server.stdout.readline().split()]
+        self.pids = [server.fork("search.dummy_worker", "work", url, str(directory), seconds) for _ in range(number)]
         self.ended = False
 
     @property
@@ -117,7 +112,7 @@ class Workers:
     def wait(self):
         """Exit codes of all of them, when they have ended."""
         self.ended = True
-        return [int(word) for word in self.server.stdout.readline().split()]
+        return [self.server.wait(pid) for pid in self.pids]
 
     def close(self):
         if not self.ended:
@@ -130,20 +125,13 @@ def alive(pid):
     return Path(f"/proc/{pid}").exists()
 
 
-@pytest.fixture(scope="session")
-def worker_server():
-    """The process that workers are forked from."""
-    with serving(str(Path(__file__).parent / "dummy_worker.py")) as process:
-        yield process
-
-
 @pytest.fixture
-def start_workers(worker_server):
+def start_workers(fork_server):
     """Start workers whose training is a pause; all are ended at last."""
     started = []
 
     def start(url, directory, seconds, number):
-        started.append(Workers(worker_server, url, directory, seconds, number))
+        started.append(Workers(fork_server, url, directory, seconds, number))
         return started[-1]
 
     yield start

@@ -1,18 +1,13 @@
 """Two processes that train a supernet together: the gradients and weights of one with the whole batch.
 
-Processes are forked from one that has imported everything already: this file, run as a program, is that process, and
-takes a job per line of its standard input.
+Processes are forked from one that has imported everything already.
 """
 
-import gc
-import json
 import os
 import socket
-import sys
 
 import pytest
 import torch
-from fork_server import serving
 
 from lightning_mm.configuration import build
 from lightning_mm.spaces import ChoiceSpace
@@ -35,27 +30,13 @@ TOGETHER = [*COMMON, "--data.batch_size=2", "--trainer.devices=2"]
 TOGETHER += ["--trainer.strategy=ddp_find_unused_parameters_true"]
 
 
-def serve():
-    """Run jobs: ``{"args", "ranks", "port", "out"}``."""
-    torch.set_num_threads(1)
-    build([*ALONE, "--model.paths.rule=capped"], task=SupernetTask).datamodule.setup("fit")
-    gc.freeze()
-    for line in sys.stdin:
-        job = json.loads(line)
-        children = []
-        for rank in range(job["ranks"]):
-            children.append(os.fork())
-            if children[-1] == 0:
-                be_rank(job, rank)
-        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
-
-
-def be_rank(job, rank):
+def be_rank(args, rank, ranks, port, out):
     """Train, and write what happened."""
-    for path, descriptor in ((os.devnull, 0), (f"{job['out']}.err{rank}", 1), (f"{job['out']}.err{rank}", 2)):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), descriptor)
-    if job["ranks"] > 1:
-        os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(job["port"])}
+    error = os.open(f"{out}.err{rank}", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    for descriptor in (1, 2):
+        os.dup2(error, descriptor)
+    if ranks > 1:
+        os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     paths, gradients, weights = [], [], []
     original = SupernetTask.configure_gradient_clipping
 
@@ -67,33 +48,31 @@ def be_rank(job, rank):
         original(task, *args, **kwargs)
 
     SupernetTask.configure_gradient_clipping = look
-    cli = build(job["args"], task=SupernetTask)
+    cli = build(args, task=SupernetTask)
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     weights.append({name: p.detach().clone() for name, p in cli.model.supernet.store.items()})
     measured = {name: float(value) for name, value in cli.trainer.callback_metrics.items() if name.startswith("val/")}
     found = {"paths": paths, "gradients": gradients, "weights": weights, "measured": measured}
-    torch.save(found, f"{job['out']}.rank{rank}")
-    sys.exit(0)
+    torch.save(found, f"{out}.rank{rank}")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(fork_server, tmp_path_factory):
     """Train; returns what each rank has written."""
-    with serving(__file__) as process:
 
-        def call(args, ranks):
-            out = tmp_path_factory.mktemp("ranks") / "run"
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            job = {"args": [*args, f"--run.dir={out}"], "ranks": ranks, "port": port, "out": str(out)}
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            codes = json.loads(process.stdout.readline())
-            assert codes == [0] * ranks, [out.with_suffix(f".err{rank}").read_text() for rank in range(ranks)]
-            return [torch.load(out.with_suffix(f".rank{rank}"), weights_only=True) for rank in range(ranks)]
+    def call(args, ranks):
+        out = tmp_path_factory.mktemp("ranks") / "run"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        job = (ranks, port, str(out))
+        given = [*args, f"--run.dir={out}"]
+        children = [fork_server.fork("tasks.test_supernet_ranks", "be_rank", given, n, *job) for n in range(ranks)]
+        codes = [fork_server.wait(child) for child in children]
+        assert codes == [0] * ranks, [out.with_suffix(f".err{rank}").read_text() for rank in range(ranks)]
+        return [torch.load(out.with_suffix(f".rank{rank}"), weights_only=True) for rank in range(ranks)]
 
-        yield call
+    return call
 
 
 @pytest.mark.parametrize("rule", ["capped", "sandwich"])
@@ -121,7 +100,3 @@ def test_two_processes_do_what_one_does_with_the_whole_batch(rule, run):
     assert any((last[name] - value).abs().max() > 1e-3 for name, value in alone["weights"][0].items())
     assert first["measured"] == pytest.approx(alone["measured"], rel=1e-4)
     assert set(alone["measured"]) == {"val/ssim", *(f"val/ssim_{name}" for name in PROBES)}
-
-
-if __name__ == "__main__":
-    serve()
