@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from lightning_mm.search import slots as module
 from lightning_mm.search.holder import Watch, holder, is_gone
+from lightning_mm.search.holder import __file__ as holder_file
 from lightning_mm.search.slots import MAX_ATTEMPTS, Board
 
 
@@ -18,10 +19,16 @@ def board(open_sweep, url):
     return open_sweep(url).searched
 
 
+def other_process():
+    """A process that writes its ``holder``, of the file alone: the whole package takes a second to import, and ends."""
+    code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['holder'](), flush=True)"
+    return subprocess.Popen([sys.executable, "-c", code, holder_file], stdout=subprocess.PIPE, text=True)
+
+
 def dead_process():
     """Text of ``holder`` of a process that has ended."""
-    code = "from lightning_mm.search.holder import holder; print(holder())"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    who, _ = other_process().communicate(timeout=60)
+    return who.strip()
 
 
 def states(board):
@@ -37,8 +44,7 @@ def test_holders_are_told_alive_from_dead():
 
 
 def test_a_process_that_has_ended_but_was_not_waited_for_is_dead():
-    code = "from lightning_mm.search.holder import holder; print(holder(), flush=True)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = other_process()
     who = process.stdout.readline().strip()
     process.stdout.read()  # until its end
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
