@@ -14,10 +14,10 @@ from lightning_mm.live.server import LiveServer
 from lightning_mm.live.session import Session
 from lightning_mm.live.status import Latency
 from lightning_mm.machine import pick_device
-from lightning_mm.magnification.command import TRAINED_ALPHA
 from lightning_mm.magnification.methods import MethodName, make_method
 from lightning_mm.magnification.motions import Mode, Plan, make_plan
 from lightning_mm.magnification.selection import select
+from lightning_mm.magnification.summary import TRAINED_ALPHA, warn
 from lightning_mm.signals import stop_wished
 from lightning_mm.temporal.spec import Kind
 from lightning_mm.video.clip import Clip, exact_rate, open_clip
@@ -128,11 +128,11 @@ def live(
             warnings.append(f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")
         if not _is_loopback(server):
             warnings.append(f"host = {host}: everyone who reaches this machine can watch and control")
-        _warn(warnings)
+        warn(warnings)
         session = Session(
             clip, rate, make_method(method, weights, target, backend, precision), plan, chosen, str(target),
             side_by_side, loop, None if record is None else Recorder(record, overwrite), warnings,
-            say=lambda line: print(line, flush=True),
+            say=lambda line: print(line, file=sys.stderr, flush=True),
         )  # fmt: skip
         known = len(session.warnings)
         print(f"{clip.name}: {plan.describe()}; open {server.url} (Ctrl-C ends)", flush=True)
@@ -145,7 +145,7 @@ def live(
                 f"{clip.name}: frames of {size} do not fit in the memory of {target}; try --scale or --device cpu"
             ) from None
     later = [*session.warnings[known:], *([clip.partial] if clip.partial else [])]
-    _warn(later)
+    warn(later)
     counted = session.counters
     done = Lived(
         clip.name, counted.read, counted.shown, counted.dropped, counted.latency(recent=False), session.recorded
@@ -181,11 +181,6 @@ def _check_band(plan: Plan, clip: Clip, rate: float) -> None:
 
 def _is_loopback(server: LiveServer) -> bool:
     return ipaddress.ip_address(str(server.server_address[0]).split("%")[0]).is_loopback
-
-
-def _warn(lines: list[str]) -> None:
-    for line in lines:
-        print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
 def _report(done: Lived, session: Session) -> None:

@@ -76,6 +76,12 @@ class Pace:
         span = self._span("arrived")
         return (len(self._taken) - 1) / span if span > 0.0 else 0.0
 
+    @property
+    def offered(self) -> float:
+        """Frames that the source gives per second of the machine's clock; 0 before there are two."""
+        span = self._span("arrived")
+        return self._span("number") / span if span > 0.0 else 0.0
+
     def uneven(self, step: int) -> float:
         """Share of gaps that are not ``step`` frames of the source."""
         gaps = [b.number - a.number for a, b in pairwise(self._taken)]
@@ -87,10 +93,9 @@ class Pace:
         Args:
             now: The step in use, which a smaller one must beat clearly.
         """
-        if len(self._taken) < 2 or self._span("arrived") <= 0.0:
+        if self.offered <= 0.0:
             return now or 1
-        interval = self._span("arrived") / self._span("number")
-        load = median(taken.busy for taken in self._taken) / interval
+        load = median(taken.busy for taken in self._taken) * self.offered
         needed = max(1, math.ceil(load * _SPARE))
         if now is None or needed >= now:
             return needed

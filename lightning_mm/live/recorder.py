@@ -72,7 +72,7 @@ class Recorder:
             InputError: The clip could not be written.
         """
         if self._thread is None:
-            return [f"{self.output}: not written, nothing was shown for long enough to tell its frame rate"]
+            return [f"{self.output}: not written, nothing was magnified for long enough to tell its frame rate"]
         self._waiting.put(None)
         self._thread.join()
         if self._error is not None:

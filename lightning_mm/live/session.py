@@ -199,10 +199,12 @@ class Session:
 
     def _fit(self) -> None:
         """Fit the filter, the step and the recording to the rate, once that is known and whenever it has changed."""
+        shown = self._pace.shown if self._pace.measured() else 0.0
         if self._magnifier.tune(self._pace):
+            shown = self._pace.offered / self._magnifier.step
             self._pace.restart()
             tuning = self._magnifier.tuning
             if tuning is not None:
                 self._say(tuning.lines[0] if tuning.design is not None else f"warning: {tuning.warnings[0]}")
-        elif self._recorder is not None and self._recorder.fps is None and self._pace.measured():
-            self._recorder.begin(self._pace.shown)
+        if self._recorder is not None and self._recorder.fps is None and shown and self._magnifier.magnifies:
+            self._recorder.begin(shown)
