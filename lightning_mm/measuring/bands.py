@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_mm.measuring.grid import GridTracker, grid_points
-from lightning_mm.measuring.spectrum import ABOVE_FLOOR, Spectrum, noise_floor, prominent, refined
+from lightning_mm.measuring.spectrum import ABOVE_FLOOR, Spectrum, amplitudes_at, noise_floor, prominent, refined
 from lightning_mm.measuring.tracking import FLAT, PointTracker, require_opencv
 from lightning_mm.video.regions import Region
 
@@ -123,24 +123,32 @@ def suggest_band(signals: NDArray[np.floating], fps: float, unit: str = "px") ->
     if not len(found):
         return None
     found = found[np.argsort(strength[found] * amplitude[found])[::-1]]
-    frequencies = [refined(strength, int(k)) * spectrum.resolution for k in found]
-    low, high = band_around(frequencies[0], spectrum.resolution, fps)
+    frequencies = [_frequency(heights[:, best[k]], int(k)) * spectrum.resolution for k in found]
+    first, points = frequencies[0], best[found[0]]
+    low, high = band_around(first, spectrum.resolution, fps)
     return Suggestion(
-        low,
-        high,
-        frequencies[0],
-        float(strength[found[0]]),
-        float(amplitude[found[0]]),
-        unit,
-        tuple(f for f in frequencies[1:5] if not low <= f <= high),
-        _warnings(frequencies[0], fps, frequencies[0] * periods),
+        low=low,
+        high=high,
+        frequency=first,
+        strength=float(strength[found[0]]),
+        amplitude=float(np.sqrt(np.square(amplitudes_at(signals[:, points], fps, [first])).mean())),
+        unit=unit,
+        others=tuple(f for f in frequencies[1:5] if not low <= f <= high),
+        warnings=_warnings(first, fps, first * periods),
     )
 
 
+def _frequency(heights: NDArray[np.float64], k: int) -> float:
+    """Place of a peak near a bin in the mean spectrum of points (F, N)."""
+    mean = np.sqrt(np.square(heights).mean(axis=1))
+    nearby = np.arange(max(k - 1, 0), min(k + 2, len(mean)))
+    return refined(mean, int(nearby[np.argmax(mean[nearby])]))
+
+
 def band_around(frequency: float, resolution: float, fps: float) -> tuple[float, float]:
-    """Edges in Hz: 20 % to either side and at least 1.5 bins, above 0 and below half the frame rate."""
+    """Edges in Hz: 20 % to either side and at least 1.5 bins, within half the frequency and half the frame rate."""
     reach = max(_WIDTH * frequency, _LEAST_BINS * resolution)
-    return max(frequency - reach, 0.25 * resolution), min(frequency + reach, 0.49 * fps)
+    return max(frequency - reach, 0.5 * frequency), min(frequency + reach, 0.5 * (frequency + 0.5 * fps))
 
 
 def _step(width: int, height: int, points: int) -> int:

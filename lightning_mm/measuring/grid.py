@@ -121,10 +121,10 @@ def grid_points(grid: str, region: Region) -> NDArray[np.float64]:
         ys = top + (height - (rows - 1) * step - 1) / 2.0 + step * np.arange(rows)
     else:
         columns, rows = int(match[1]), int(match[2])
-        if columns > width or rows > height:
-            raise InputError(f"grid = '{grid}': more than a point per pixel of the region of {width} x {height}")
         xs = left + (np.arange(columns) + 0.5) * width / columns - 0.5
         ys = top + (np.arange(rows) + 0.5) * height / rows - 0.5
+    if columns > width or rows > height:
+        raise InputError(f"grid = '{grid}': more than a point per pixel of the region of {width} x {height}")
     if columns * rows > MOST_POINTS:
         raise InputError(f"grid = '{grid}': {columns * rows} points; at most {MOST_POINTS}")
     return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float64)

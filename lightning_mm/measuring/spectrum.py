@@ -165,7 +165,7 @@ def refined(height: NDArray[np.float64], k: int) -> float:
         return float(k)
     left, middle, right = np.log(height[k - 1 : k + 2] + 1e-30)
     bend = left - 2.0 * middle + right
-    return k + (0.5 * float((left - right) / bend) if bend < 0.0 else 0.0)
+    return k + (float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0.0 else 0.0)
 
 
 def amplitudes_at(displacement: Displacement, fps: float, frequencies: list[float]) -> NDArray[np.float64]:

@@ -61,12 +61,11 @@ class PointTracker:
             criteria=(self._cv2.TERM_CRITERIA_EPS | self._cv2.TERM_CRITERIA_COUNT, 50, 0.001),
         )  # fmt: skip
         start = moved.reshape(-1, 2).astype(np.float64) - self.points.astype(np.float32)
-        usable = (status.reshape(-1) > 0) & np.isfinite(start).all(axis=1)
-        usable &= (np.abs(start) < max(grey.shape)).all(axis=1)
-        refined, alike = self._patches(grey, np.where(usable[:, None], start, 0.0))
-        # Along an edge the pyramid slides; only texture can tell whether the refinement has gone astray.
-        astray = (np.abs(refined - start).max(axis=1) > _REFINED) & (self.kinds == CORNER)
-        kept = usable & ~astray & (alike >= _ALIKE) & (self.kinds != FLAT)
+        near = (status.reshape(-1) > 0) & np.isfinite(start).all(axis=1) & (np.abs(start) < max(grey.shape)).all(axis=1)
+        refined, alike = self._patches(grey, np.where(near[:, None], start, 0.0))
+        # The pyramid gives up on straight edges, or slides along them; with texture it tells what has gone astray.
+        close = near & (np.abs(refined - start).max(axis=1) <= _REFINED)
+        kept = np.where(self.kinds == CORNER, close, self.kinds == EDGE) & (alike >= _ALIKE)
         found[kept] = refined[kept]
         return found
 
