@@ -60,9 +60,10 @@ def evaluate(
             validation sets, procedural and, where photos are given, photo-based. "subpixel": SSIM over motions of 0.04
             to 1 px, each magnified to 10 px. "noise": SSIM over 21 noise factors at 0.05 px and at 5 px, magnified to
             10 px. "linearity": tracked displacement up to 80 times that of the input, in clips and in pairs.
-            "vibration": amplitude, frequency, phase and distortion of a vibration known in mm. "impulse": kernels of
-            the shape encoder and the classical filters they resemble. "copying": whether outputs are copies of the
-            input. "footage": a real clip's known frequency before and after. "stored": SSIM on stored pairs.
+            "modes", only when named: tracked amplitude in static, dynamic and temporal modes. "vibration": amplitude,
+            frequency, phase and distortion of a vibration known in mm. "impulse": kernels of the shape encoder and the
+            classical filters they resemble. "copying": whether outputs are copies of the input. "footage": a real
+            clip's known frequency before and after. "stored": SSIM on stored pairs.
             Linearity, vibration and footage need OpenCV (extra "measure").
         photos: Folder of photos that were not trained on, such as the 24 of the Kodak set; the other tests are textured
             with them too.
@@ -207,7 +208,7 @@ def _chosen(protocols: list[ProtocolName] | None, options: Options, say: Callabl
         name: getattr(options, p.option) is not None for name, p in PROTOCOLS.items() if p.option is not None
     }
     if protocols is None:
-        chosen: list[ProtocolName] = [name for name in PROTOCOLS if given.get(name, True)]
+        chosen: list[ProtocolName] = [name for name, p in PROTOCOLS.items() if given.get(name, p.default)]
         try:
             require_opencv()
         except InputError as error:

@@ -108,6 +108,15 @@ def _linearity(record: Record) -> list[go.Figure]:
     return [clips, pairs]
 
 
+def _modes(record: Record) -> list[go.Figure]:
+    figures = []
+    for mode in dict.fromkeys(row["mode"] for row in record.tables["modes"]):
+        expected = Axis("expected", f"{mode}: amplitude that is due [px], log scale", "log")
+        rows = [row for row in record.tables["modes"] if row["mode"] == mode]
+        figures.append(series(rows, expected, Axis("measured", "fitted amplitude [px], log scale", "log"), exact=True))
+    return figures
+
+
 def _vibration(record: Record) -> list[go.Figure]:
     figure = series(
         record.tables["vibration_waveforms"],
@@ -151,6 +160,7 @@ FIGURES: dict[str, Callable[[Record], list[go.Figure]]] = {
     "subpixel": _subpixel,
     "noise": _noise,
     "linearity": _linearity,
+    "modes": _modes,
     "vibration": _vibration,
     "copying": _copying,
     "footage": _footage,

@@ -11,6 +11,8 @@ from torch import Tensor
 from lightning_mm.classical.methods import METHODS
 from lightning_mm.classical.shared import magnify_pair
 from lightning_mm.errors import InputError
+from lightning_mm.magnification.learned import Learned
+from lightning_mm.magnification.method import Method as StreamingMethod
 from lightning_mm.models import Magnifier
 from lightning_mm.models.precision import exact_float32
 from lightning_mm.weights import load_magnifier
@@ -77,6 +79,13 @@ class MagnifierMethod:
 def magnifying(magnifier: Magnifier) -> MagnifierMethod:
     """A magnifier as a method, in float32."""
     return MagnifierMethod(magnifier)
+
+
+def streaming_method(method: Method) -> StreamingMethod | None:
+    """The method in the form that streams of frames are magnified with; ``None`` where it has none."""
+    if isinstance(method, MagnifierMethod):
+        return Learned(method.magnifier)
+    return method.args[0] if isinstance(method, functools.partial) else None
 
 
 def titles(names: Iterable[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from lightning_mm.evaluation import (
     footage,
     impulse,
     linearity,
+    modes,
     noise,
     pairs,
     stored,
@@ -18,7 +19,7 @@ from lightning_mm.evaluation import (
 from lightning_mm.evaluation.protocol import Bench, Options, Record
 
 ProtocolName = Literal[
-    "pairs", "subpixel", "noise", "linearity", "vibration", "impulse", "copying", "footage", "stored"
+    "pairs", "subpixel", "noise", "linearity", "modes", "vibration", "impulse", "copying", "footage", "stored"
 ]
 
 
@@ -31,12 +32,14 @@ class Protocol:
         tracks: Whether it measures motion, for which it needs OpenCV.
         option: The option without which it has nothing to judge; such a protocol runs by default where that is given.
         check: Refuses what that option names, before anything runs.
+        default: Whether it runs where no protocols are named.
     """
 
     run: Callable[[Bench], Record]
     tracks: bool = False
     option: str | None = None
     check: Callable[[Options], None] | None = None
+    default: bool = True
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
@@ -44,6 +47,7 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
     "subpixel": Protocol(subpixel.run),
     "noise": Protocol(noise.run),
     "linearity": Protocol(linearity.run, tracks=True),
+    "modes": Protocol(modes.run, tracks=True, default=False),
     "vibration": Protocol(vibration.run, tracks=True),
     "impulse": Protocol(impulse.run),
     "copying": Protocol(copying.run),

@@ -1,13 +1,9 @@
 """``lightning-mm magnify``: from a clip to a magnified clip."""
 
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +20,7 @@ from lightning_mm.magnification.methods import MethodName, make_method
 from lightning_mm.magnification.motions import Mode, Plan, make_plan
 from lightning_mm.magnification.pipeline import ahead, behind
 from lightning_mm.magnification.selection import Selection, select
-from lightning_mm.temporal import Design
+from lightning_mm.magnification.summary import Magnified, report, warn, warnings_before
 from lightning_mm.temporal.spec import Kind
 from lightning_mm.video.clip import Clip, exact_rate, open_clip
 from lightning_mm.video.colour import Frame
@@ -34,49 +30,7 @@ from lightning_mm.video.sinks import Codec
 from lightning_mm.video.slices import SliceLine, SlicePicture, slice_path
 from lightning_mm.video.writer import ClipWriter, check_file, check_output
 
-TRAINED_ALPHA = 100.0
-
 GPU_BATCH = 4
-
-PLAYABLE_FPS = 240
-
-
-@dataclass(frozen=True)
-class Magnified:
-    """What ``magnify`` did.
-
-    Attributes:
-        output: The file or folder that was written.
-        frames: Number of frames.
-        width: Width of the output in pixels.
-        height: Height of the output in pixels.
-        fps: Frame rate of the output.
-        seconds: Time taken from the first frame to the finished file.
-        device: Where the frames were magnified.
-        filter: The temporal filter, in temporal mode.
-        slice_image: The slice picture, if one was asked for.
-        response: The page of the filter's response, if one was asked for.
-        partial: Why frames of the input are missing; ``None`` when none is known to be.
-        warnings: One line each, as printed.
-    """
-
-    output: Path
-    frames: int
-    width: int
-    height: int
-    fps: Fraction
-    seconds: float
-    device: str
-    filter: Design | None = None
-    slice_image: Path | None = None
-    response: Path | None = None
-    partial: str | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def frames_per_second(self) -> float:
-        """Speed, reading and writing included."""
-        return self.frames / max(self.seconds, 1e-9)
 
 
 def magnify(
@@ -200,9 +154,9 @@ def magnify(
         depth=clip.depth,
         crf=crf,
     )
-    warnings = _warnings(plan, clip, method, output_fps, made)
-    _warn(warnings)
     ready = make_method(method, weights, target, backend, precision, tile)
+    warnings = warnings_before(plan, clip, ready, output_fps, made)
+    warn(warnings)
 
     began = time.perf_counter()
     anchor, frames = _reference(clip, plan)
@@ -237,7 +191,7 @@ def magnify(
     seconds = time.perf_counter() - began
 
     later = writer.warnings + ([clip.partial] if clip.partial else [])
-    _warn(later)
+    warn(later)
     done = Magnified(
         output=output,
         frames=writer.frames,
@@ -252,7 +206,7 @@ def magnify(
         partial=clip.partial,
         warnings=(*warnings, *later),
     )
-    _report(done, plan)
+    report(done, plan)
     return done
 
 
@@ -267,21 +221,6 @@ def _check_page(page: Path, source: Path, overwrite: bool) -> None:
     check_file(page, source, overwrite)
 
 
-def _warnings(
-    plan: Plan, clip: Clip, method: str, output_fps: float | None, made: tuple[Design, list[str]] | None
-) -> list[str]:
-    warnings = [*clip.warnings, *(made[1] if made else [])]
-    if abs(plan.alpha) > TRAINED_ALPHA and method == "learned":
-        warnings.append(f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")
-    if clip.has_audio and output_fps is not None:
-        warnings.append(f"the sound is left out, it does not fit the frame rate of {output_fps:g}")
-    if output_fps is None and clip.fps > PLAYABLE_FPS:
-        warnings.append(
-            f"the output has {float(clip.fps):g} frames per second, as the input; '--output_fps 30' slows it"
-        )
-    return warnings
-
-
 def _reference(clip: Clip, plan: Plan) -> tuple[Frame | None, Iterable[Frame]]:
     """The reference frame, where it is not the first, and the frames of the clip.
 
@@ -290,18 +229,25 @@ def _reference(clip: Clip, plan: Plan) -> tuple[Frame | None, Iterable[Frame]]:
     if plan.mode != "static" or plan.reference == 0:
         return None, clip
     frames = iter(clip)
-    held: list[Frame] = []
+    held: deque[Frame] = deque()
     count = 0
     for frame in frames:
         if clip.once:
             held.append(frame)
         if count == plan.reference:
             if clip.once:
-                return frame, chain(held, frames)
+                return frame, _again(held, frames)
             frames.close()
             return frame, clip
         count += 1
     raise InputError(f"reference = {plan.reference}: the clip has {count} frames, numbered 0 to {count - 1}")
+
+
+def _again(held: deque[Frame], rest: Generator[Frame]) -> Generator[Frame]:
+    with closing(rest):
+        while held:
+            yield held.popleft()
+        yield from rest
 
 
 def _cut(frames: Iterable[Frame], chosen: Selection, kept: deque[Frame] | None) -> Generator[Frame]:
@@ -316,17 +262,3 @@ def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _warn(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(f"warning: {line}", file=sys.stderr)
-
-
-def _report(done: Magnified, plan: Plan) -> None:
-    what = f"{done.frames} frames of {done.width} x {done.height} at {float(done.fps):g} fps"
-    speed = f"{done.seconds:.1f} s on {done.device} ({done.frames_per_second:.1f} frames per second)"
-    pictures = [f"{name}: {path}" for name, path in (("slice", done.slice_image), ("response", done.response)) if path]
-    print("; ".join([f"{done.output}: {what}, {plan.describe()}, in {speed}", *pictures]))
-    if done.filter is not None:
-        print("\n".join(done.filter.describe()))

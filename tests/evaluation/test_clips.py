@@ -17,7 +17,7 @@ from lightning_mm.evaluation.clips import (
     track_frames,
     tracker_of,
 )
-from lightning_mm.video.magnify import to_frame
+from lightning_mm.magnification.frames import to_frame
 
 SIZE = 96
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from lightning_mm.evaluation import footage
 from lightning_mm.evaluation.clips import rendered_clip, textured_scene
 from lightning_mm.evaluation.methods import FRAME_B
 from lightning_mm.evaluation.protocol import Options
-from lightning_mm.video.magnify import to_frame
+from lightning_mm.magnification.frames import to_frame
 
 pytest.importorskip("cv2", reason="OpenCV (extra 'measure') is not installed")
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
