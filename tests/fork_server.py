@@ -33,7 +33,7 @@ class ForkServer:
         self._process = subprocess.Popen([sys.executable, __file__], stdin=-1, stdout=-1, env=_environment(), text=True)
 
     def fork(self, module: str, function: str, *arguments: object) -> int:
-        """Fork a child, in a session of its own, with nothing to read and standard output in standard error.
+        """Fork a child in this directory, a session of its own, nothing to read, standard output in standard error.
 
         Args:
             module: Name of a module of the package or of the tests.
@@ -43,7 +43,7 @@ class ForkServer:
         Returns:
             The child's process number.
         """
-        return self._ask({"module": module, "function": function, "arguments": arguments})
+        return self._ask({"module": module, "function": function, "arguments": arguments, "directory": os.getcwd()})
 
     def wait(self, pid: int) -> int:
         """Exit code of a child when it has ended, below zero for a signal."""
@@ -66,9 +66,9 @@ class ForkServer:
 
 
 def fork_commands_of(module: ModuleType) -> None:
-    """Let a module that starts ``lightning-mm`` by ``subprocess.Popen`` fork it from this child of the server instead."""
-    module.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": ForkedCommand})
     """Let a module fork ``lightning-mm`` from this child of the server, where it would start it by ``Popen``."""
+    module.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": ForkedCommand})
+
 
 class ForkedCommand:
     """``lightning-mm`` in a fork of this process, in place of ``subprocess.Popen``.
@@ -195,14 +195,15 @@ def serve() -> None:
             continue
         function = getattr(importlib.import_module(command["module"]), command["function"])
         gc.freeze()  # or each child would copy all of it when it collects garbage
-        child = FORK.Process(target=_be_child, args=(function, command["arguments"]))
+        child = FORK.Process(target=_be_child, args=(command["directory"], function, command["arguments"]))
         child.start()
         children[child.pid] = child
         print(child.pid, flush=True)
 
 
-def _be_child(function: Callable[..., int | None], arguments: list[Any]) -> None:
+def _be_child(directory: str, function: Callable[..., int | None], arguments: list[Any]) -> None:
     os.setsid()
+    os.chdir(directory)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(2, 1)
     sys.exit(function(*arguments))

@@ -4,18 +4,20 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import optuna
 import pytest
+from fork_server import fork_commands_of
 
 from lightning_mm.cli import main
 from lightning_mm.runs import Results
 from lightning_mm.search import launch
 from lightning_mm.search.launch import default_workers, worker_environment
+from lightning_mm.tasks.magnify import MagnifyTask
 
+ROOT = Path(__file__).parents[2]
 INTERRUPTED = 75
 
 
@@ -113,57 +115,51 @@ def test_workers_share_the_threads_of_a_processor(monkeypatch):
     assert worker_environment(0, 3)["OMP_NUM_THREADS"] == "5"
 
 
-@pytest.fixture
-def launched(content, write, tmp_path):
-    """``lightning-mm sweep --workers 2`` as a process; trainings are long enough to be caught in the middle."""
-    content["settings"]["trainer.max_epochs"] = 60
-    processes = []
+def sweep(args, said):
+    """``lightning-mm sweep`` in a process of its own, which forks its workers; their trainings can be caught midway."""
+    for descriptor in (1, 2):
+        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    fork_commands_of(launch)
+    original = MagnifyTask.training_step
 
-    def launch(trials):
-        command = [sys.executable, "-m", "lightning_mm", "sweep", str(write(content)), "--dir", str(tmp_path / "runs")]
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-        command += ["--workers", "2", "--trials", str(trials)]
-        processes.append(
-            subprocess.Popen(command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        )
-        return processes[-1]
+    def slow_step(*given):
+        time.sleep(0.3)
+        return original(*given)
 
-    yield launch
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate()
+    MagnifyTask.training_step = slow_step
+    return main(["sweep", *args])
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, pid, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.stderr.read()
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z", "ended"
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def children(process):
-    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in found if "worker" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.timeout(280)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-def test_killed_workers_are_replaced_and_a_terminated_sweep_goes_on(launched, tmp_path):
-    directory = tmp_path / "runs"
-    process = launched(2)
-    wait_for(lambda: len(list(directory.rglob("last.ckpt"))) >= 2, process)
-    killed = children(process)[0]
+def test_killed_workers_are_replaced_and_a_terminated_sweep_goes_on(content, write, tmp_path, fork_server):
+    content["settings"]["trainer.max_epochs"] = epochs = 8
+    directory, said = tmp_path / "runs", tmp_path / "said.txt"
+    args = [str(write(content)), "--dir", str(directory), "--trials", "2"]
+    sweep = fork_server.fork("search.test_command", "sweep", [*args, "--workers", "2"], str(said))
+    wait_for(lambda: len(list(directory.rglob("last.ckpt"))) >= 2, sweep)
+    killed = children(sweep)[0]
     os.kill(killed, signal.SIGKILL)
-    wait_for(lambda: len(children(process)) == 2 and killed not in children(process), process)
-    workers = children(process)
-    process.terminate()
-    _, said = process.communicate(timeout=100)
-    assert process.returncode == INTERRUPTED, said
-    assert "was killed (SIGKILL); starting another" in said
-    assert said.splitlines()[-1] == "lightning-mm: interrupted; run the same command again to continue"
-    assert "Traceback" not in said
+    wait_for(lambda: len(children(sweep)) == 2 and killed not in children(sweep), sweep)
+    workers = children(sweep)
+    os.kill(sweep, signal.SIGTERM)
+    assert fork_server.wait(sweep) == INTERRUPTED, said.read_text()
+    lines = said.read_text().splitlines()
+    assert any("was killed (SIGKILL); starting another" in line for line in lines)
+    assert lines[-1] == "lightning-mm: interrupted; run the same command again to continue"
+    assert not any("Traceback" in line for line in lines)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     state = json.loads((directory / "sweep.json").read_text())
     assert state["counts"]["running"] == 0
@@ -171,11 +167,15 @@ def test_killed_workers_are_replaced_and_a_terminated_sweep_goes_on(launched, tm
     begun = [path.parents[1] for path in directory.rglob("last.ckpt")]
     begun = [path for path in begun if not (path / "results.json").exists()]
     assert begun
-    assert main(["sweep", str(tmp_path / "sweep.yaml"), "--dir", str(directory), "--trials", "2"]) == 0
+    # One more worker, as the launcher starts them for users; both end when all is done, whoever has done it.
+    environment = {**os.environ, "OPTUNA_STORAGE": f"sqlite:///{directory / 'study.db'}"}
+    with subprocess.Popen(launch.worker_command("tiny", str(directory)), env=environment, cwd=ROOT) as other:
+        assert main(["sweep", *args]) == 0
+        assert other.wait(120) == 0
     trials = trials_of(directory)
     complete = sorted(t.user_attrs["slot"] for t in trials if t.state.name == "COMPLETE")
     assert complete == ["trial 0000", "trial 0001"]
     assert (directory / "references/proposed/results.json").is_file()
     for path in begun:  # went on in its own directory, from its checkpoint
         assert len(list(path.glob("logs/version_*"))) >= 2
-        assert Results.read(path).budget["steps"] == 120
+        assert Results.read(path).budget["steps"] == 2 * epochs
