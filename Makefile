@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[measure,postgres,dashboard]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[measure,demo,openvino,postgres,dashboard]' --group dev
 	@touch $@
 
 sweep: $(STAMP) ## Search architectures and write a report (SWEEP=sweeps/smoke.yaml WORKERS=1 per GPU ARGS=)

@@ -1,5 +1,6 @@
 """Modules of a magnifier run by OpenVINO, on CPUs."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,27 @@ class OpenVinoModule(nn.Module):
         return torch.from_numpy(self._compiled[sizes](arrays)[0].copy())
 
     def _compile(self, inputs: tuple[Tensor, ...]) -> Any:
-        ov = self._openvino
         # Inference tensors cannot be traced.
         with torch.inference_mode(False), torch.no_grad():
             exported = torch.export.export(self.module, tuple(torch.zeros(tensor.shape) for tensor in inputs))
-            model = ov.convert_model(exported)
-        return ov.Core().compile_model(model, "CPU", self._settings)
+        model = _converted(exported)
+        model.reshape({place: list(tensor.shape) for place, tensor in enumerate(inputs)})
+        return self._openvino.Core().compile_model(model, "CPU", self._settings)
+
+
+def _converted(exported: torch.export.ExportedProgram) -> Any:
+    """An OpenVINO model, by the frontend for PyTorch itself: ``openvino.convert_model`` reports its use by network."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # of operators that torch has renamed and that are not used here
+    try:
+        decoder = TorchFXPythonDecoder.from_exported_program(exported)
+    finally:
+        logging.disable(before)
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    return frontend.convert(frontend.load(decoder))
 
 
 class OpenVinoManipulator(nn.Module):

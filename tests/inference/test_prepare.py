@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 
@@ -11,6 +13,8 @@ from lightning_mm.weights import load_magnifier
 def available(backend):
     if backend == "openvino":
         pytest.importorskip("openvino")
+    if backend == "compile" and shutil.which("g++") is None:
+        pytest.skip("no C++ compiler, which torch.compile needs on a processor")
 
 
 def pair(shift=0.05, size=48):
@@ -135,6 +139,21 @@ def test_what_cannot_be_is_refused(device, backend, precision, message):
     with pytest.raises(InputError) as caught:
         prepare(Magnifier(), device, backend, precision)
     assert str(caught.value) == message
+
+
+def test_openvino_reports_nothing_to_its_makers(magnifier, monkeypatch):
+    """Its ``convert_model`` sends events where nobody has been asked, so that it must not be called."""
+    openvino = pytest.importorskip("openvino")
+    telemetry = pytest.importorskip("openvino_telemetry")
+
+    def refuse(*arguments, **options):
+        raise AssertionError("would send an event")
+
+    monkeypatch.setattr(telemetry.Telemetry, "__init__", refuse)
+    monkeypatch.setattr(openvino, "convert_model", refuse)
+    a, b = pair(size=16)
+    with torch.inference_mode():
+        prepare(magnifier, "cpu", "openvino")(a, b, 2.0)
 
 
 def test_missing_openvino_is_said(monkeypatch, magnifier):
