@@ -74,7 +74,7 @@ def convert(args: list[str]) -> None:
 
 
 def measure(args: list[str]) -> None:
-    """Measure the motion of a region: peak-to-peak, frequency."""
+    """Measure motion: displacement, frequencies, the band to magnify, the magnification reached."""
     from lightning_mm.measuring.command import measure
 
     call(measure, "measure", args)

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lightning_mm.magnification.method import Encoded, Method
+from lightning_mm.method import Encoded, Method
 from lightning_mm.video.writer import ClipWriter
 
 

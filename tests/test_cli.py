@@ -111,7 +111,7 @@ HELP = {
     "report": ["Compare the runs below a directory", "File to write the page to"],
     "threshold": ["threshold WHAT", "fit", "at which they call the similarity adequate", "anchor", "the paper's 0.966"],
     "publish": ["Upload the runs below a directory", "--dry_run", "Project there"],
-    "measure": ["Measure the motion of a region of a clip", "X,Y,WIDTH,HEIGHT"],
+    "measure": ["Measure the motion in a clip", "X,Y,WIDTH,HEIGHT"],
     "convert": ["authors' PyTorch port of Oh et al.", "What the network multiplies", "--alpha_convention"],
     "evaluate": ["Judge weights by fixed protocols", '"subpixel": SSIM over motions', "--photos"],
     "release": ["Train the weights that ship", "--val_photos", "Write the weights even where they became worse"],

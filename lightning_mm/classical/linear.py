@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_mm.classical.laplacian import collapse, laplacian
 from lightning_mm.classical.shared import magnify_pair, per_image
-from lightning_mm.magnification.method import Encoded, Method, Signal
+from lightning_mm.method import Encoded, Method, Signal
 
 _CUTOFF_WAVELENGTH = 16.0
 _EXAGGERATION = 2.0

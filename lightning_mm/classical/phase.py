@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_mm.classical.shared import luma, per_image, require_blur, weighted_blur
 from lightning_mm.classical.steerable import HALF_OCTAVE, Layout, SteerablePyramid, quick_length, steerable_pyramid
-from lightning_mm.magnification.method import Encoded, Method, Signal
+from lightning_mm.method import Encoded, Method, Signal
 
 _MARGIN = 16
 _NEGLIGIBLE = 1e-5  # amplitude, where full scale is 2

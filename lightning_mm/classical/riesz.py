@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_mm.classical.laplacian import collapse, laplacian
 from lightning_mm.classical.shared import luma, per_image, require_blur, weighted_blur
-from lightning_mm.magnification.method import Encoded, Method, Signal
+from lightning_mm.method import Encoded, Method, Signal
 
 _NEGLIGIBLE = 1e-5  # amplitude, where full scale is 2
 _TINY = 1e-20

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_mm.errors import InputError
-from lightning_mm.magnification.method import Method
+from lightning_mm.method import Method
 
 _LUMA = (0.299, 0.587, 0.114)
 _TINY = 1e-12

@@ -12,7 +12,7 @@ from lightning_mm.classical.methods import METHODS
 from lightning_mm.classical.shared import magnify_pair
 from lightning_mm.errors import InputError
 from lightning_mm.magnification.learned import Learned
-from lightning_mm.magnification.method import Method as StreamingMethod
+from lightning_mm.method import Method as StreamingMethod
 from lightning_mm.models import Magnifier
 from lightning_mm.models.precision import exact_float32
 from lightning_mm.weights import load_magnifier

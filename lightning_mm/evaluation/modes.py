@@ -26,7 +26,7 @@ from lightning_mm.evaluation.methods import streaming_method, titles
 from lightning_mm.evaluation.protocol import Bench, Record, Row, Shown, mean_and_error, number
 from lightning_mm.magnification.engine import Dynamic, Motion, Static, Temporal
 from lightning_mm.magnification.frames import levels, to_frame
-from lightning_mm.magnification.method import Method
+from lightning_mm.method import Method
 from lightning_mm.models.precision import exact_float32
 from lightning_mm.temporal import FilterSpec, design, streaming
 from lightning_mm.video.colour import Frame

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from lightning_mm.errors import InputError
 from lightning_mm.live.pace import LEAST_SECONDS, SETTLED_SECONDS, Pace
 from lightning_mm.magnification.engine import Engine, Motion, Static
-from lightning_mm.magnification.method import Method
 from lightning_mm.magnification.motions import Plan
+from lightning_mm.method import Method
 from lightning_mm.temporal import Design
 from lightning_mm.video.colour import Frame
 

@@ -17,9 +17,9 @@ from lightning_mm.live.pace import Pace
 from lightning_mm.live.recorder import Recorder
 from lightning_mm.live.status import Counters
 from lightning_mm.magnification.engine import Engine, Static
-from lightning_mm.magnification.method import Method
 from lightning_mm.magnification.motions import Plan
 from lightning_mm.magnification.selection import Selection
+from lightning_mm.method import Method
 from lightning_mm.video.clip import Clip
 
 MOST_ALPHA = 1000.0

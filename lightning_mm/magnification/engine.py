@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_mm.magnification.frames import from_levels, half_range, levels, to_frames
-from lightning_mm.magnification.method import Encoded, Method, Signal
+from lightning_mm.method import Encoded, Method, Signal
 from lightning_mm.temporal.filters import StreamingFilter
 from lightning_mm.video.colour import Frame
 
@@ -98,7 +98,7 @@ class Temporal(Motion):
         """See ``Motion``."""
         passed: list[Signal] = []
         due: list[Any] = []
-        singles = frames.split(1) if method.frame_linear else _split(method.encode(from_levels(frames)))
+        singles = frames.split(1) if method.frame_linear else _split(method.encode(from_levels(frames)), len(frames))
         for single in singles:
             self._waiting.append(single)
             sample = (_compact(single),) if isinstance(single, Tensor) else self._change(method, single.signal)
@@ -206,8 +206,7 @@ def _take(values: Any, part: slice) -> Any:
     return _mapped(values, lambda tensor: tensor[part])
 
 
-def _split(encoded: Encoded) -> list[Encoded]:
-    count = len(encoded.signal[0])
+def _split(encoded: Encoded, count: int) -> list[Encoded]:
     parts = [slice(n, n + 1) for n in range(count)]
     return [Encoded(_take(encoded.signal, part), _take(encoded.carrier, part), encoded.size) for part in parts]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_mm.errors import InputError
 from lightning_mm.inference.tiling import SMALLEST, render_tiled
-from lightning_mm.magnification.method import Encoded, Method, Signal
+from lightning_mm.method import Encoded, Method, Signal
 from lightning_mm.models import Magnifier, Representation
 
 

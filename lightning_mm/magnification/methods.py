@@ -7,7 +7,7 @@ import torch
 from lightning_mm.errors import InputError
 from lightning_mm.inference.prepare import Backend, Precision, prepare
 from lightning_mm.magnification.learned import Learned
-from lightning_mm.magnification.method import Method
+from lightning_mm.method import Method
 from lightning_mm.weights import load_magnifier
 
 MethodName = Literal["learned", "linear", "phase", "riesz"]

@@ -10,7 +10,7 @@ from lightning_mm.classical.steerable import OCTAVE
 from lightning_mm.evaluation import modes
 from lightning_mm.evaluation.methods import return_frame_b, streaming_method
 from lightning_mm.evaluation.modes import MODES, Mode
-from lightning_mm.magnification.method import Encoded, Method
+from lightning_mm.method import Encoded, Method
 from lightning_mm.temporal import FilterSpec
 
 BY_NAME = {mode.name: mode for mode in MODES}

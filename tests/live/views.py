@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lightning_mm.magnification.method import Encoded, Method
+from lightning_mm.method import Encoded, Method
 from lightning_mm.video.clip import Clip
 from lightning_mm.video.colour import Colour
 

@@ -4,6 +4,7 @@ import torch
 from scipy import ndimage, signal
 from streams import Additive, Identity, Reference, Waves, noise
 
+from lightning_mm.classical.methods import METHODS
 from lightning_mm.magnification.engine import Dynamic, Engine, Static, Temporal, stream
 from lightning_mm.magnification.frames import from_levels, levels, to_frame, to_frames, to_tensor
 from lightning_mm.magnification.learned import Learned
@@ -272,6 +273,18 @@ def test_sizes(size, encoder):
     for motion in (Static(), Dynamic(), temporal()):
         outputs = list(stream(Engine(Learned(small(encoder)), motion, 7.0), frames, 2))
         assert [output.shape for output in outputs] == [(*size, 3)] * 5
+
+
+@pytest.mark.parametrize("name", ["linear", "phase", "riesz"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (7, 40), (8, 8), (40, 33)])
+def test_sizes_of_classical_methods(name, size):
+    """Too small for a pyramid, frames come out as they are."""
+    frames = noise(5, *size)
+    for motion in (Static(), Dynamic(), temporal()):
+        outputs = list(stream(Engine(METHODS[name](), motion, 7.0), frames, 2))
+        assert [output.shape for output in outputs] == [(*size, 3)] * 5
+        if min(size) < 8:
+            assert all(np.array_equal(output, frame) for output, frame in zip(outputs, frames, strict=True))
 
 
 def test_tiles_are_taken_when_memory_runs_out(capsys):
