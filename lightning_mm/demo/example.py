@@ -11,7 +11,7 @@ from scipy.special import erf
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.writer import ClipWriter
 
-FREQUENCY, AMPLITUDE, FPS = 6.0, 0.4, 30
+FREQUENCY, AMPLITUDE, FPS = 3.0, 0.4, 30
 """Of the tip: Hz; px, zero to peak. Frames per second."""
 _SIZE, _WAVES, _EDGE, _NOISE = (240, 320), 32, 1.0, 0.7
 

@@ -1,6 +1,5 @@
 """``lightning-mm live``."""
 
-import ipaddress
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 
 from lightning_mm.errors import InputError
 from lightning_mm.inference.prepare import Backend, Precision
+from lightning_mm.live.hosts import is_loopback
 from lightning_mm.live.recorder import Recorder
 from lightning_mm.live.server import LiveServer
 from lightning_mm.live.session import Session
@@ -126,7 +126,7 @@ def live(
         warnings = [*clip.warnings]
         if abs(plan.alpha) > TRAINED_ALPHA and method == "learned":
             warnings.append(f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")
-        if not _is_loopback(server):
+        if not is_loopback(str(server.server_address[0])):
             warnings.append(f"host = {host}: everyone who reaches this machine can watch and control")
         warn(warnings)
         session = Session(
@@ -177,10 +177,6 @@ def _check_band(plan: Plan, clip: Clip, rate: float) -> None:
     """Refuse at once what no rate would make possible; of a file, whose rate is known, all that is not."""
     if plan.spec is not None:
         plan.spec.check(max(rate, 3.0 * abs(plan.spec.high)) if clip.live else rate)
-
-
-def _is_loopback(server: LiveServer) -> bool:
-    return ipaddress.ip_address(str(server.server_address[0]).split("%")[0]).is_loopback
 
 
 def _report(done: Lived, session: Session) -> None:

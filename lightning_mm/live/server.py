@@ -1,7 +1,6 @@
 """The page, its pictures and its controls over HTTP, from this machine to itself."""
 
 import contextlib
-import ipaddress
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lightning_mm.errors import InputError
+from lightning_mm.live.hosts import is_own_host
 from lightning_mm.live.session import MOST_ALPHA, Session
 
 _MOST_BYTES = 1024
@@ -127,26 +127,6 @@ class LiveServer(ThreadingHTTPServer):
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
-    def allows_host(self, header: str | None) -> bool:
-        """Whether a request was sent to this machine by a name of its own.
-
-        A page of another site may have its own name lead to this machine (DNS rebinding), and would then be taken by
-        the browser for part of this one. Such a name is none of these, and never a number.
-        """
-        if not header:
-            return False
-        try:
-            name = urlsplit(f"//{header}").hostname or ""
-        except ValueError:
-            return False
-        if name in ("localhost", self.host.lower(), socket.gethostname().lower()):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
-
 
 class LiveHandler(BaseHTTPRequestHandler):
     """Answers one request."""
@@ -175,7 +155,7 @@ class LiveHandler(BaseHTTPRequestHandler):
 
     def _check_origin(self) -> None:
         host, origin = self.headers.get("Host"), self.headers.get("Origin")
-        if not self.server.allows_host(host):
+        if not is_own_host(host, self.server.host):
             raise Refused(HTTPStatus.FORBIDDEN, f"no such host here; open {self.server.url}")
         if origin is not None and origin != f"http://{host}":
             raise Refused(HTTPStatus.FORBIDDEN, "requests of other sites are not answered")
