@@ -19,10 +19,12 @@ from lightning_mm.data.scenes import KINDS, SceneConfig, SceneSampler
 from lightning_mm.data.textures import dead_leaves
 from lightning_mm.errors import InputError
 from lightning_mm.evaluation.levels import collated
-from lightning_mm.evaluation.methods import MagnifierMethod, Method
+from lightning_mm.evaluation.methods import Method, streaming_method
 from lightning_mm.magnification.frames import to_frame
 from lightning_mm.measuring.motion import Motion
 from lightning_mm.measuring.tracking import Tracker, require_opencv
+from lightning_mm.method import Method as StreamingMethod
+from lightning_mm.method import Signal
 from lightning_mm.models.precision import exact_float32
 from lightning_mm.video.colour import Frame
 
@@ -105,7 +107,7 @@ def quantised(frames: Iterable[Tensor], scenes: Scenes) -> list[Tensor]:
 def magnify_clip(method: Method, frames: Iterable[Tensor], alphas: Sequence[float]) -> Iterator[list[Tensor]]:
     """Magnify a clip in static mode, against its first frame, by several factors at once.
 
-    Of a magnifier, each frame is encoded once for all factors; other methods are given frame pairs.
+    Each frame is encoded once for all factors; methods that are nothing but functions are given frame pairs.
 
     Args:
         method: A method.
@@ -115,24 +117,24 @@ def magnify_clip(method: Method, frames: Iterable[Tensor], alphas: Sequence[floa
     Yields:
         For every frame its outputs (1, 3, H, W), one per factor.
     """
-    step = _EncodedOnce(method) if isinstance(method, MagnifierMethod) else _InPairs(method)
+    streaming = streaming_method(method)
+    step = _InPairs(method) if streaming is None else _EncodedOnce(streaming)
     for frame in frames:
         yield step(frame, alphas)
 
 
 class _EncodedOnce:
-    def __init__(self, method: MagnifierMethod) -> None:
-        self._magnifier = method.magnifier
-        self._shape: Tensor | None = None
+    def __init__(self, method: StreamingMethod) -> None:
+        self._method = method
+        self._first: Signal | None = None
 
     @torch.inference_mode()
     def __call__(self, frame: Tensor, alphas: Sequence[float]) -> list[Tensor]:
         with exact_float32(frame.device.type):
-            code = self._magnifier.encode(frame)
-            self._shape = code.shape if self._shape is None else self._shape
-            size = (frame.shape[-2], frame.shape[-1])
-            shapes = (self._magnifier.manipulate(self._shape, code.shape, alpha) for alpha in alphas)
-            return [self._magnifier.decode(code.texture, shape, size) for shape in shapes]
+            encoded = self._method.encode(frame)
+            self._first = encoded.signal if self._first is None else self._first
+            change = self._method.difference(self._first, encoded.signal)
+            return [self._method.render(encoded, change, alpha) for alpha in alphas]
 
 
 class _InPairs:
