@@ -71,7 +71,7 @@ def serving(
         folder = Path(directory)
         with _environment(folder):
             _require_gradio()
-            from lightning_mm.demo.page import Page, assets
+            from lightning_mm.demo.page import THEME, Page, assets
 
             page = Page(limits, folder, device, weights)
             try:
@@ -79,7 +79,7 @@ def serving(
                     server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True,
                     inbrowser=False, ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False,
                     run_history=False, footer_links=[], max_file_size=int(limits.megabytes * 1e6),
-                    allowed_paths=[str(folder / "runs")], css=assets("demo.css"),
+                    allowed_paths=[str(folder / "runs")], theme=THEME, css=assets("demo.css"),
                     head=f"<script>{assets('player.js')}</script>", app_kwargs=_guarded(host),
                 )  # fmt: skip
             except (OSError, ValueError) as error:

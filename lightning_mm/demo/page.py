@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
+from gradio.themes import Default
 
 from lightning_mm.demo.drawing import between, frame_picture, progress, refused, said
 from lightning_mm.demo.example import write_example
@@ -23,6 +24,7 @@ from lightning_mm.weights import SHIPPED
 
 SUFFIXES = [".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"]
 KEPT_RUNS = 8
+THEME = Default(primary_hue="blue", secondary_hue="blue")
 
 _EVERY = 0.3
 _KEPT_SECONDS = 3600
@@ -74,11 +76,14 @@ class Page:
             with gr.Row():
                 with gr.Column(scale=2):
                     self.picture = gr.Image(
-                        label="First frame: click two corners to choose a region", interactive=False, type="pil",
-                        buttons=[], elem_id="picture",
-                    )  # fmt: skip
+                        show_label=False, interactive=False, type="pil", buttons=[], height=400, elem_id="picture"
+                    )
+                    gr.HTML(
+                        '<p class="mm-note">The first frame, and the points that vibrate most. Click two corners to '
+                        "choose a region instead.</p>"
+                    )
                 with gr.Column(scale=3):
-                    self.spectrum = gr.Plot(label="Measured spectrum, where it vibrates most", elem_id="spectrum")
+                    self.spectrum = gr.Plot(label="Measured spectrum of these points", elem_id="spectrum")
             self.found = gr.HTML(elem_id="found")
             gr.Markdown("### 3. Magnify")
             with gr.Row():
@@ -94,11 +99,11 @@ class Page:
                 with gr.Column():
                     modes = [("static: from the first frame", "static"), ("dynamic: from the frame before", "dynamic"),
                              ("temporal: within a band", "temporal")]  # fmt: skip
-                    self.mode = gr.Radio(modes, value="static", label="Mode", elem_id="mode")
-                    with gr.Row():
+                    self.mode = gr.Radio(modes, value="temporal", label="Mode", elem_id="mode")
+                    with gr.Row() as self.band:
                         self.low = gr.Number(label="Band from [Hz]", minimum=0, elem_id="low")
                         self.high = gr.Number(label="to [Hz]", minimum=0, elem_id="high")
-                    with gr.Row():
+                    with gr.Row() as self.filtering:
                         self.filter = gr.Dropdown(["fir", "butterworth", "iir"], value="fir", label="Temporal filter")
                         self.zero_phase = gr.Checkbox(True, label="FIR in step with the clip (zero phase)")
                 with gr.Column():
@@ -111,15 +116,15 @@ class Page:
                         label="Slice over time", placeholder="automatic, or y=ROW, x=COLUMN", elem_id="slice"
                     )
             with gr.Row():
-                self.magnify = gr.Button("Magnify", variant="primary", elem_id="magnify")
-                self.stop = gr.Button("Stop", variant="stop", elem_id="stop")
+                self.magnify = gr.Button("Magnify", variant="primary", scale=5, elem_id="magnify")
+                self.stop = gr.Button("Stop", scale=1, elem_id="stop")
         self.ran = gr.HTML(elem_id="ran")
         with gr.Column(visible=False) as self.third:
             gr.Markdown("### 4. Result")
             self.player = gr.HTML(elem_id="player")
             with gr.Row():
                 self.sliced = gr.Image(
-                    label="Slice over time", interactive=False, type="pil", buttons=["download"], elem_id="sliced"
+                    show_label=False, interactive=False, type="pil", buttons=["download"], height=480, elem_id="sliced"
                 )
                 self.waveform = gr.Plot(label="Measured displacement", elem_id="waveform")
             self.download = gr.DownloadButton("Download the magnified clip", elem_id="download")
@@ -144,6 +149,10 @@ class Page:
         )
         for event in (self.roi.submit, self.roi.blur):
             event(self.redraw, [self.loaded, self.fps, self.roi], [self.picture, self.corner], **quick)
+        self.method.change(lambda method: gr.Dropdown(visible=method == "learned"), self.method, self.weights, **quick)
+        self.mode.change(
+            lambda mode: [gr.Row(visible=mode == "temporal")] * 2, self.mode, [self.band, self.filtering], **quick
+        )
         settings = [
             self.loaded, self.method, self.weights, self.alpha, self.mode, self.low, self.high, self.filter,
             self.zero_phase, self.fps, self.roi, self.slice,
