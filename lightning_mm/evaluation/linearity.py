@@ -67,7 +67,7 @@ def run(bench: Bench) -> Record:
             "textures": "photos" if options.photos else "procedural; dead leaves in clips",
             "clip": {"peak_px": CLIP_PEAK, "frames": CLIP_FRAMES, "cycles": CLIP_CYCLES, "input": "8 bits, dithered"},
             "mode": "static, against the first frame",
-            "tracker": "Lucas-Kanade, 3 levels, window 31 px, refined in floating point, corners of the first input frame",
+            "tracker": "Lucas-Kanade, 3 levels, window 31 px, refined in floats, corners of the first input frame",
         },
         tables={"linearity_clips": means, "linearity_fits": fits, "linearity": pairs},
         summary={fit["method"]: {k: v for k, v in fit.items() if k != "method"} for fit in fits},

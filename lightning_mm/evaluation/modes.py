@@ -116,7 +116,8 @@ def _swinging(
 ) -> Iterator[Row]:
     """One scene that swings by so many pixels: rows of every mode, factor and method."""
     count = SETTLING + round(CYCLES * FPS / FREQUENCY)
-    phase = 2.0 * math.pi * FREQUENCY * np.arange(count) / FPS
+    ahead = max(mode.motion().delay for mode in MODES)
+    phase = 2.0 * math.pi * FREQUENCY * np.arange(count + ahead) / FPS
     frames = [to_frame(f) for f in quantised(rendered_clip(scenes, bank, size, motion * np.sin(phase)), scenes)]  # type: ignore[arg-type]
     tracker = tracker_of(frames[0])
     device = scenes["shift"].device
@@ -124,10 +125,11 @@ def _swinging(
         response = mode.response()
         alphas = [a for a in FACTORS if motion * abs(1.0 + (a - 1.0) * response) <= LARGEST]
         for name, method in methods.items():
-            outputs = _magnified(method, mode.motion(), frames, alphas, device)
+            motion_of = mode.motion()
+            outputs = _magnified(method, motion_of, frames[: count + motion_of.delay], alphas, device)
             for alpha, found in zip(alphas, outputs, strict=True):
                 moved, corners = track_frames(tracker, found)
-                sine = Sine(moved, phase[SETTLING:]) if enough(moved, 3) else None
+                sine = Sine(moved, phase[SETTLING:count]) if enough(moved, 3) else None
                 right = motion * (1.0 + (alpha - 1.0) * response)
                 yield {
                     "mode": mode.name,
@@ -146,11 +148,14 @@ def _swinging(
 def _magnified(
     method: Method, motion: Motion, frames: list[Frame], alphas: list[float], device: torch.device
 ) -> list[list[Frame]]:
-    """Outputs behind the settling, a list for each factor; a frame is encoded once for all of them."""
+    """Outputs behind the settling, a list for each factor; a frame is encoded once for all of them.
+
+    They end by the motion's delay before the frames do, so that no frame stands for what comes after the end.
+    """
     found: list[list[Frame]] = [[] for _ in alphas]
     given = 0
     with exact_float32(device.type):
-        for frame in [*frames, *[frames[-1]] * motion.delay]:
+        for frame in frames:
             due = motion(method, levels([frame], device))
             given += due is not None
             if due is not None and given > SETTLING:

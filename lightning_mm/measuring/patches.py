@@ -15,7 +15,7 @@ RADIUS = 15
 SIDE = 2 * RADIUS + 1
 TEXTURE = 1.0
 """Least mean squared gradient along a direction, in (grey levels of 256 per px)^2, for motion along it to be seen."""
-ELONGATED = 0.02
+ELONGATED = 0.06
 """Below this ratio of the smaller to the larger mean squared gradient a patch shows one straight edge."""
 
 Grey = NDArray[np.float32]
