@@ -59,6 +59,20 @@ def magnify(args: list[str]) -> None:
         raise PartialInputError(f"{done.output} holds the part of the input that could be read")
 
 
+def live(args: list[str]) -> None:
+    """Magnify a camera, a stream or a file while it is watched in the browser."""
+    from lightning_mm.live.command import live
+
+    call(live, "live", args)
+
+
+def demo(args: list[str]) -> None:
+    """Open a page to magnify clips on: upload, spectrum, band, result side by side."""
+    from lightning_mm.demo.command import demo
+
+    call(demo, "demo", args)
+
+
 def weights(args: list[str]) -> None:
     """Say what weights are, or list those that ship."""
     from lightning_mm.weights.describe import weights
@@ -248,6 +262,8 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "validate": validate,
     "test": test,
     "magnify": magnify,
+    "live": live,
+    "demo": demo,
     "weights": weights,
     "convert": convert,
     "measure": measure,

@@ -104,6 +104,8 @@ HELP = {
     "validate": ["--weights", "The weights to measure: proposed, baseline, tiny, or the path"],
     "test": ["--weights", "--data.val_pairs"],
     "magnify": ["Magnify the small motions in a clip", "Total motion factor", "--alpha"],
+    "live": ["Magnify a camera, a stream or a file", "dropped, so that the picture does not lag", "--duration"],
+    "demo": ["--port", "--max_seconds"],
     "weights": ["Say what weights are", "One of proposed, baseline, tiny", "licence"],
     "sweep": ["Search architectures", "Number of trials to reach", "--storage"],
     "reproduce": ["table or figure of the paper", "--budget", "--seeds", "--workers", "continues what was interrupted"],

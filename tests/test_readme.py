@@ -44,6 +44,8 @@ SMALLER = {
     "release": ["--settings", yaml.safe_dump(TINY, default_flow_style=True, width=1000).strip(), "--output=released"],
     "evaluate": ["--pairs=1", "--samples=1", "--size=16", "--lpips=off", "--clips=1"],
     "threshold fit": ["--draws=100"],
+    "live": ["--duration=0.5", "--port=0", "--weights=tiny"],
+    "benchmark video": ["--setups=[tiny]", "--reference=tiny:plain", "--resolutions=[32x24]", "--seconds=0.2", "--frames=8"],
     "benchmark frames": ["--weights=[tiny]", "--resolutions=[32x24]", "--seconds=1"],
     "benchmark train": ["--repeats=1", *(f"--{key}={value}" for key, value in TINY.items())],
     "test": ["--data.val_pairs=1"],
@@ -88,7 +90,8 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
         for line in lines:
             smaller = SMALLER.get(" ".join(line[:2]), SMALLER.get(line[0], []))
             assert main([*line, *smaller]) == 0, f"{command}: {capsys.readouterr().err}"
-    made = ["magnified.mp4", "compared_slice.png", "magnified/000000.png", "motion.csv", "runs/smoke/report.html"]
+    made = ["magnified.mp4", "compared_slice.png", "magnified/000000.png", "motion.csv", "motion.html", "filter.html"]
+    made += ["lossless.mkv", "band.mp4", "runs/video.md", "runs/smoke/report.html"]
     made += ["runs/budget/report.html", "runs/tradeoff/publish/workspace.json"]
     made += ["runs/nas_smoke/nas.html", "runs/nas_smoke/nas.md", "runs/nas_smoke/nas.csv"]
     made += ["runs/race_smoke/race.html", "runs/race_smoke/table.csv", "runs/nas_stability/stability.md"]
