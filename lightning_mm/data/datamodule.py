@@ -4,6 +4,7 @@ Which samples a step sees is a function of (seed, epoch, position) alone. Resumi
 of workers, or splitting an epoch among ranks therefore changes nothing.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +211,8 @@ class PairDataModule(L.LightningDataModule):
             sampler = SceneSampler(self.scenes, bank, self.size, self.seed, split, self.shot_noise)
             return SceneDataset(sampler, self.echo, self.batch_size)
         photos = self.photos if split == "search" else self.val_photos
-        textures = 0 if photos else _VALIDATION_TEXTURES
-        bank = build_bank(_VALIDATION_SEED, split, textures, self.texture_size, photos)
+        size = self.texture_size
+        bank = build_bank(_VALIDATION_SEED, split, 0, size, photos) if photos else _validation_textures(split, size)
         self._banks["val"] = bank
         return SceneDataset(SceneSampler(self.val_scenes, bank, self.val_size, _VALIDATION_SEED, split, 0.0))
 
@@ -254,6 +255,12 @@ class PairDataModule(L.LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+@functools.lru_cache(maxsize=4)
+def _validation_textures(split: str, texture_size: int) -> TextureBank:
+    """Kept beside those of ``build_bank``, where the textures and photos of many trainings would push them out."""
+    return build_bank(_VALIDATION_SEED, split, _VALIDATION_TEXTURES, texture_size)
 
 
 def _strengths(key: int, largest: float) -> Tensor:
