@@ -31,7 +31,7 @@ TINY = [
     *("--model.optim.lr=3e-3", "--data.size=16", "--data.val_size=20", "--data.batch_size=2"),
     *("--data.epoch_samples=7", "--data.val_pairs=3", "--data.textures=2", "--data.texture_size=128"),
     *("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"),
-    *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
+    *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--run.latency_size=0"),
 ]
 STEPS = 3  # per epoch: the seventh pair is left over
 
@@ -460,9 +460,9 @@ def test_latency_and_images_are_made_where_the_model_was_trained(tmp_path, monke
 
 def test_samples_are_those_that_were_seen_also_where_gradients_are_accumulated(tmp_path):
     more = ["--data.epoch_samples=16", "--trainer.accumulate_grad_batches=3", f"--run.dir={tmp_path / 'run'}"]
-    first = fit([*TINY, *more, "--trainer.max_epochs=1", "--run.latency_size=0"])
+    first = fit([*TINY, *more, "--trainer.max_epochs=1"])
     assert (first.budget["samples"], first.budget["steps"]) == (16, 3)
-    both = fit([*TINY, *more, "--trainer.max_epochs=2", "--run.latency_size=0"])
+    both = fit([*TINY, *more, "--trainer.max_epochs=2"])
     assert (both.budget["samples"], both.budget["steps"]) == (32, 6)
 
 
