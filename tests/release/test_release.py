@@ -25,7 +25,7 @@ from lightning_mm.weights import SHIPPED, WeightsInfo, load_magnifier, read_magn
 
 ROOT = Path(__file__).parents[2]
 BASE = {
-    "run": {"ema_decay": 0.9},
+    "run": {"ema_decay": 0.9, "latency_size": 0},
     "model": {
         "arch": {"encoder_channels": 2, "decoder_depth": 1, "decoder_channels": 4},
         "optim": {"lr": 1e-3},
