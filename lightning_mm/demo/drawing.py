@@ -11,25 +11,41 @@ from lightning_mm.video.colour import Frame
 from lightning_mm.video.regions import Region
 
 _POINT, _REGION = "#e69f00", "#d55e00"
+_SHOWN = 640
+
+
+def enlargement(frame: Frame) -> int:
+    """Whole factor by which a small frame (H, W, 3) is shown larger."""
+    return max(1, round(_SHOWN / max(frame.shape[:2])))
 
 
 def frame_picture(
     frame: Frame, points: NDArray[np.float64], region: Region | None, corner: tuple[int, int] | None = None
 ) -> Image.Image:
-    """A frame (H, W, 3) with the points that are measured, the region, and the corner of one that is being drawn."""
+    """A frame with what was found in it, enlarged by ``enlargement``.
+
+    Args:
+        frame: uint8 or uint16 (H, W, 3).
+        points: (N, 2) as (x, y) px, the points that are measured where there is no region.
+        region: Left, top, width and height in pixels.
+        corner: (x, y) of one corner of a region, the other of which is still to come.
+    """
     levels = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8) if frame.dtype == np.uint16 else frame
-    picture = Image.fromarray(np.ascontiguousarray(levels))
+    factor = enlargement(frame)
+    picture = Image.fromarray(np.ascontiguousarray(levels).repeat(factor, axis=0).repeat(factor, axis=1))
     draw = ImageDraw.Draw(picture)
-    radius = max(2, round(max(picture.size) / 160))
-    for x, y in [] if region is not None else points:
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_POINT, width=max(1, radius // 2))
+    for x, y in [] if region is not None else (points + 0.5) * factor:
+        for radius, colour, width in ((6, "black", 4), (5, _POINT, 2)):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)
     if region is not None:
-        left, top, width, height = region
-        draw.rectangle((left, top, left + width - 1, top + height - 1), outline=_REGION, width=max(1, radius // 2))
+        left, top, wide, high = (factor * value for value in region)
+        for colour, width in (("white", 4), (_REGION, 2)):
+            draw.rectangle((left, top, left + wide - 1, top + high - 1), outline=colour, width=width)
     if corner is not None:
-        x, y = corner
-        draw.line((x - 3 * radius, y, x + 3 * radius, y), fill=_REGION, width=max(1, radius // 2))
-        draw.line((x, y - 3 * radius, x, y + 3 * radius), fill=_REGION, width=max(1, radius // 2))
+        x, y = (factor * (value + 0.5) for value in corner)
+        for colour, width in (("white", 4), (_REGION, 2)):
+            draw.line((x - 9, y, x + 9, y), fill=colour, width=width)
+            draw.line((x, y - 9, x, y + 9), fill=colour, width=width)
     return picture
 
 

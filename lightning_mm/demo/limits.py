@@ -59,8 +59,6 @@ class Limits:
             InputError: The picture is too narrow.
         """
         name, notices = clip.path.name, []
-        if min(clip.width, clip.height) < SMALLEST:
-            raise InputError(f"{name}: {clip.width} x {clip.height} pixels; the demo needs {SMALLEST} x {SMALLEST}")
         longest = min(Fraction(self.seconds).limit_denominator(1000) * clip.fps, Fraction(MOST_FRAMES))
         frames = max(1, int(longest))
         end = None
@@ -71,11 +69,13 @@ class Limits:
                 notices.append(f"cut to its first {end:.4g} s ({frames} frames) of {whole:.4g} s")
         scale = min(1.0, self.side / max(clip.width, clip.height))
         part = excerpt(clip, None, end, None, scale if scale < 1.0 else None)
+        if min(part.width, part.height) < SMALLEST:
+            raise InputError(f"{name}: {clip.width} x {clip.height} pixels are too narrow for the demo")
         if scale < 1.0:
             notices.append(f"scaled from {clip.width} x {clip.height} to {part.width} x {part.height} pixels")
         even = part.width // 2 * 2, part.height // 2 * 2
         if even != (part.width, part.height):
             # H.264 that every browser plays has one colour for two by two pixels.
-            part = excerpt(part, None, None, (0, 0, max(even[0], 2), max(even[1], 2)), None)
+            part = excerpt(part, None, None, (0, 0, *even), None)
             notices.append(f"cut to {part.width} x {part.height} pixels, as browsers need even sizes")
         return part, notices

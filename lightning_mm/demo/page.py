@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from gradio.themes import Default
 
-from lightning_mm.demo.drawing import between, frame_picture, progress, refused, said
+from lightning_mm.demo.drawing import between, enlargement, frame_picture, progress, refused, said
 from lightning_mm.demo.example import write_example
 from lightning_mm.demo.limits import Limits
 from lightning_mm.demo.loading import Loaded, load
@@ -148,7 +148,7 @@ class Page:
             self.pick, [self.loaded, self.corner, self.fps], [self.corner, self.roi, self.picture], **quick
         )
         for event in (self.roi.submit, self.roi.blur):
-            event(self.redraw, [self.loaded, self.fps, self.roi], [self.picture, self.corner], **quick)
+            event(self.redraw, [self.loaded, self.fps, self.roi], self.picture, **quick)
         self.method.change(lambda method: gr.Dropdown(visible=method == "learned"), self.method, self.weights, **quick)
         self.mode.change(
             lambda mode: [gr.Row(visible=mode == "temporal")] * 2, self.mode, [self.band, self.filtering], **quick
@@ -221,20 +221,19 @@ class Page:
         """Take a click on the picture for a corner of the region."""
         if loaded is None:
             return {self.corner: None}
-        here = (int(event.index[0]), int(event.index[1]))
+        factor = enlargement(loaded.first)
+        here = (int(event.index[0]) // factor, int(event.index[1]) // factor)
         if corner is None:
-            return {self.corner: here, self.picture: self._drawn(loaded, fps, "", here)}
+            return {self.corner: here, self.roi: "", self.picture: self._drawn(loaded, fps, "", here)}
         roi = between(corner, here, loaded.clip.width, loaded.clip.height)
         return {self.corner: None, self.roi: roi, self.picture: self._drawn(loaded, fps, roi)}
 
-    def redraw(self, loaded: Loaded | None, fps: float | None, roi: str) -> Updates:
+    def redraw(self, loaded: Loaded | None, fps: float | None, roi: str) -> Any:
         """Show a region that was typed."""
-        if loaded is None:
-            return {self.corner: None}
         try:
-            return {self.picture: self._drawn(loaded, fps, roi), self.corner: None}
+            return gr.skip() if loaded is None else self._drawn(loaded, fps, roi)
         except InputError:
-            return {self.corner: None}  # said when it is to be magnified
+            return gr.skip()  # said when it is to be magnified
 
     def run(self, loaded: Loaded | None, *settings: Any) -> Iterator[Updates]:
         """Magnify the clip."""
