@@ -1,6 +1,7 @@
 """A sweep that takes seconds (frames of 16 px, two steps a run), and the storages that studies can lie in."""
 
 import os
+import shutil
 import signal
 from copy import deepcopy
 from pathlib import Path
@@ -74,15 +75,26 @@ def url(request, tmp_path):
     return request.getfixturevalue("postgres").database()
 
 
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory):
+    """An SQLite file with the tables of a study and nothing in them, which take longest of a sweep to make."""
+    path = tmp_path_factory.mktemp("tables") / "study.db"
+    open_storage(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def open_sweep(content, write, tmp_path):
+def open_sweep(content, write, tmp_path, tables):
     """Begin a sweep, with changes to its content, in a database (an SQLite file of the test when left out)."""
 
     storages = []
 
     def open_sweep(url=None, **changes):
         spec = read_spec(write({**content, **changes}))
-        storages.append(open_storage(url or f"sqlite:///{tmp_path / 'study.db'}"))
+        path = tmp_path / "study.db"
+        if not path.exists():
+            shutil.copyfile(tables, path)
+        storages.append(open_storage(url or f"sqlite:///{path}"))
         (tmp_path / "runs").mkdir(exist_ok=True)
         return begin(spec, tmp_path / "runs", storages[-1])
 
