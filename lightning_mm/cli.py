@@ -11,6 +11,7 @@ from lightning_mm.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_PARTIAL,
+    EXIT_PIPE_CLOSED,
     InputError,
     Interrupted,
     PartialInputError,
@@ -60,7 +61,13 @@ def main(args: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the installed command."""
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads what is printed has had enough, such as "head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_PIPE_CLOSED
+    sys.exit(code)
 
 
 def _overview() -> str:

@@ -372,3 +372,14 @@ def test_the_package_runs_as_a_module():
     root = Path(cli.__file__).parents[1]
     done = subprocess.run([sys.executable, "-m", "lightning_mm", "--version"], capture_output=True, text=True, cwd=root)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"lightning_mm {__version__}\n", "")
+
+
+def test_who_stops_reading_is_told_nothing():
+    """As in ``lightning-mm --help | head -1``, here with nobody who reads at all."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    root = Path(cli.__file__).parents[1]
+    command = [sys.executable, "-m", "lightning_mm", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=root, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
