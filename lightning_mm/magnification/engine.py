@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_mm.magnification.frames import from_levels, half_range, levels, to_frames
+from lightning_mm.magnification.frames import Transfer, from_levels, half_range, levels
 from lightning_mm.method import Encoded, Method, Signal
 from lightning_mm.temporal.filters import StreamingFilter
 from lightning_mm.video.colour import Frame
@@ -141,7 +143,6 @@ class Engine:
         self.method, self.motion, self.alpha, self.device = method, motion, alpha, device
         self._last: Frame | None = None
 
-    @torch.inference_mode()
     def push(self, frames: Sequence[Frame]) -> list[Frame]:
         """Take frames and give those that are due: as many, except that the first ``motion.delay`` are held back.
 
@@ -151,23 +152,42 @@ class Engine:
         Returns:
             Magnified frames of the same type, in order.
         """
-        self._last = frames[-1]
-        return self._magnified(frames)
+        return self.begin(frames).frames()
 
     @torch.inference_mode()
+    def begin(self, frames: Sequence[Frame]) -> "Begun":
+        """``push`` that does not wait for the device; the frames that are due are asked for later."""
+        self._last = frames[-1]
+        due = self.motion(self.method, levels(frames, self.device))
+        return Begun(None if due is None else Transfer(self.method.render(*due, self.alpha), like=frames[0]))
+
     def flush(self) -> list[Frame]:
         """The frames held back, for which the last one stands still; empty where nothing is held back."""
-        if self._last is None:
+        last = self._last
+        if last is None:
             return []
-        return [frame for _ in range(self.motion.delay) for frame in self._magnified([self._last])]
+        return [frame for _ in range(self.motion.delay) for frame in self.push([last])]
 
-    def _magnified(self, frames: Sequence[Frame]) -> list[Frame]:
-        due = self.motion(self.method, levels(frames, self.device))
-        return [] if due is None else to_frames(self.method.render(*due, self.alpha), like=frames[0])
+
+@dataclass(frozen=True)
+class Begun:
+    """What ``Engine.begin`` has begun.
+
+    Attributes:
+        transfer: The frames on their way; ``None`` where none are due.
+    """
+
+    transfer: Transfer | None
+
+    def frames(self) -> list[Frame]:
+        """The magnified frames that are due, when they are done."""
+        return [] if self.transfer is None else self.transfer.frames()
 
 
 def stream(engine: Engine, frames: Iterable[Frame], batch: int = 1) -> Iterator[Frame]:
     """Magnify a stream of frames, one out for one in.
+
+    On a GPU the next batch is begun before the last one is waited for, so that reading, copying and computing overlap.
 
     Args:
         engine: A new one.
@@ -177,14 +197,15 @@ def stream(engine: Engine, frames: Iterable[Frame], batch: int = 1) -> Iterator[
     Yields:
         Magnified frames.
     """
-    held: list[Frame] = []
-    for frame in frames:
-        held.append(frame)
-        if len(held) == batch:
-            yield from engine.push(held)
-            held = []
-    if held:
-        yield from engine.push(held)
+    ahead = 1 if torch.device(engine.device).type == "cuda" else 0
+    begun: deque[Begun] = deque()
+    remaining = iter(frames)
+    while held := list(islice(remaining, batch)):
+        begun.append(engine.begin(held))
+        if len(begun) > ahead:
+            yield from begun.popleft().frames()
+    while begun:
+        yield from begun.popleft().frames()
     yield from engine.flush()
 
 

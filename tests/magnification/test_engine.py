@@ -159,6 +159,27 @@ def test_memory_does_not_grow_with_the_clip(motion, encoder):
     assert 0 < sizes[15] == sizes[59]
 
 
+@pytest.mark.parametrize("motion", [Static, Dynamic, lambda: temporal(FilterSpec("fir", 3.0, 6.0, 5, 1, True))])
+def test_what_is_begun_can_be_waited_for_later(motion):
+    frames = noise(9)
+    expected = list(stream(Engine(Learned(small()), motion(), 5.0), frames, 2))
+    engine = Engine(Learned(small()), motion(), 5.0)
+    begun = [engine.begin(frames[n : n + 2]) for n in range(0, 9, 2)]
+    found = [frame for one in begun for frame in one.frames()] + engine.flush()
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("motion", [Static, Dynamic, temporal])
+def test_cuda_equals_cpu(batch, motion):
+    frames = noise(10, 40, 60)
+    expected = stream(Engine(Learned(small()), motion(), 5.0), frames)
+    found = stream(Engine(Learned(small().cuda()), motion(), 5.0, "cuda"), frames, batch)
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(found, expected, strict=True))
+
+
 def test_inference_mode_does_not_leak_to_the_consumer():
     for _ in stream(Engine(Learned(small()), Static(), 5.0), noise(2)):
         assert not torch.is_inference_mode_enabled()
