@@ -18,7 +18,7 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 from tiny_settings import TINY
 
@@ -43,11 +43,19 @@ class ForkServer:
         Returns:
             The child's process number.
         """
-        return self._ask({"module": module, "function": function, "arguments": arguments, "directory": os.getcwd()})
+        pid = self._ask({"module": module, "function": function, "arguments": arguments, "directory": os.getcwd()})
+        assert pid is not None
+        return pid
+
+    def poll(self, pid: int) -> int | None:
+        """Exit code of a child if it has ended, below zero for a signal."""
+        return self._ask({"poll": pid})
 
     def wait(self, pid: int) -> int:
         """Exit code of a child when it has ended, below zero for a signal."""
-        return self._ask({"wait": pid})
+        found = self._ask({"wait": pid})
+        assert found is not None
+        return found
 
     def close(self) -> None:
         """End it."""
@@ -57,12 +65,12 @@ class ForkServer:
         assert self._process.wait(60) == 0
         self._process.stdout.close()
 
-    def _ask(self, command: object) -> int:
+    def _ask(self, command: object) -> int | None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        return json.loads(self._process.stdout.readline())
 
 
 def fork_commands_of(module: ModuleType) -> None:
@@ -135,6 +143,51 @@ class ForkedCommand:
         self.send_signal(signal.SIGKILL)
 
 
+class ServedCommand:
+    """``lightning-mm`` in a child of the server, in place of ``subprocess.Popen``, its output in a file.
+
+    Args:
+        server: The server.
+        command: ``python -m lightning_mm`` and arguments.
+        env: As of ``Popen``.
+        stdout: The file.
+        more: As of ``Popen``; a child of the server has all that they could say but open files.
+    """
+
+    def __init__(
+        self, server: ForkServer, command: Sequence[str], env: Mapping[str, str], stdout: TextIO, **more: object
+    ) -> None:
+        self._server = server
+        self.pid = server.fork("fork_server", "be_served", list(command[3:]), dict(env), stdout.name)
+
+    def poll(self) -> int | None:
+        """Exit code, when it has ended."""
+        return self._server.poll(self.pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Exit code, once it has ended."""
+        return self._server.wait(self.pid)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def be_served(arguments: list[str], env: dict[str, str], output: str) -> int:
+    """Be ``lightning-mm``."""
+    from lightning_mm.cli import main
+
+    for descriptor in (1, 2):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), descriptor)
+    os.environ.clear()
+    os.environ.update(env)
+    return main(arguments)
+
+
 @contextmanager
 def serving(program: str) -> Iterator[subprocess.Popen]:
     """Run a program of the tests with pipes to its standard input and output; it ends when its input does."""
@@ -189,9 +242,11 @@ def serve() -> None:
     children = {}
     for line in sys.stdin:
         command = json.loads(line)
-        if "wait" in command:
-            children[command["wait"]].join()
-            print(children.pop(command["wait"]).exitcode, flush=True)
+        if "function" not in command:
+            ((how, pid),) = command.items()
+            if how == "wait":
+                children[pid].join()
+            print(json.dumps(children[pid].exitcode), flush=True)
             continue
         function = getattr(importlib.import_module(command["module"]), command["function"])
         gc.freeze()  # or each child would copy all of it when it collects garbage

@@ -1,5 +1,6 @@
 """Every command that the README shows is run, on tiny data, in the README's order, and its Python too."""
 
+import json
 import math
 import re
 import shlex
@@ -7,18 +8,22 @@ import shutil
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny_settings
 import torch
 import yaml
+from fork_server import ServedCommand
 from PIL import Image
 
 from lightning_mm.cli import COMMANDS, main
 from lightning_mm.evaluation import sets
 from lightning_mm.models import Magnifier, MagnifierConfig
+from lightning_mm.reproduction import running
 from lightning_mm.video.writer import ClipWriter
 from lightning_mm.weights.convert import _port_name
 from tests.reporting.conftest import FakeSweep
@@ -41,11 +46,17 @@ TINY_SUPERRES = {
 # What makes a command of the README quick enough for a test.
 SMALLER = {
     "fit": [f"--{key}={value}" for key, value in TINY.items()],
-    "release": ["--settings", yaml.safe_dump(TINY, default_flow_style=True, width=1000).strip(), "--output=released"],
+    "release": [f"--settings={json.dumps({**TINY, 'run.latency_size': 0})}", "--output=released"],
     "evaluate": ["--pairs=1", "--samples=1", "--size=16", "--lpips=off", "--clips=1"],
     "threshold fit": ["--draws=100"],
     "live": ["--duration=0.5", "--port=0", "--weights=tiny"],
-    "benchmark video": ["--setups=[tiny]", "--reference=tiny:plain", "--resolutions=[32x24]", "--seconds=0.2", "--frames=8"],
+    "benchmark video": [
+        "--setups=[tiny]",
+        "--reference=tiny:plain",
+        "--resolutions=[32x24]",
+        "--seconds=0.2",
+        "--frames=8",
+    ],
     "benchmark frames": ["--weights=[tiny]", "--resolutions=[32x24]", "--seconds=1"],
     "benchmark train": ["--repeats=1", *(f"--{key}={value}" for key, value in TINY.items())],
     "test": ["--data.val_pairs=1"],
@@ -77,8 +88,10 @@ def test_make_targets_expand_to_commands_that_exist(target):
         assert line[0] in COMMANDS
 
 
-def test_commands_run(tmp_path, monkeypatch, capsys):
+def test_commands_run(tmp_path, monkeypatch, capsys, fork_server):
     make_sandbox(tmp_path)
+    served = {"Popen": partial(ServedCommand, fork_server)}  # workers, which would all import everything anew
+    monkeypatch.setattr(running, "subprocess", SimpleNamespace(**{**vars(subprocess), **served}))
     monkeypatch.chdir(tmp_path)
     validation_set = sets.validation_set
     monkeypatch.setattr(sets, "validation_set", lambda photos, *_: validation_set(photos, pairs=1, size=16))
@@ -115,6 +128,8 @@ def make_sandbox(folder):
     base = yaml.safe_load((folder / "experiments/base.yaml").read_text())
     base["run"]["latency_size"] = 16
     (folder / "experiments/base.yaml").write_text(yaml.safe_dump(base))
+    budget = yaml.safe_load((folder / "experiments/budgets/smoke.yaml").read_text())
+    (folder / "experiments/budgets/smoke.yaml").write_text(yaml.safe_dump({**budget, "fps_seconds": 0.2}))
     (folder / "sweeps").mkdir()
     for path in set((ROOT / "sweeps").glob("*.yaml")) - set((ROOT / "sweeps").glob("nas_*.yaml")):
         spec = yaml.safe_load(path.read_text())
@@ -137,7 +152,7 @@ def make_sandbox(folder):
     preset["search"]["crossovers"] = 1
     (folder / "sweeps/presets/smoke.yaml").write_text(yaml.safe_dump(preset))
     race = yaml.safe_load((ROOT / "sweeps/races/smoke.yaml").read_text())
-    race["settings"] |= TINY
+    race["settings"] |= {**TINY, "run.latency_size": 16}
     race["space"] |= {"decoder_depth": [1, 36], "output_kernel": [3, 7], "kinds": ["conv3"], "upsampling": ["nearest"]}
     race["space"] |= {"encoder": ["linear_9"], "encoder_channels": [8]}
     race["space"] |= {"decoder_channels": [16], "upsample_channels": [16]}
