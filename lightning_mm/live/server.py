@@ -20,7 +20,8 @@ from lightning_mm.errors import InputError
 from lightning_mm.live.hosts import is_own_host
 from lightning_mm.live.session import MOST_ALPHA, Session
 
-_MOST_BYTES = 1024
+_MOST_BYTES, _MOST_UNREAD = 1024, 65536
+_LINGER = 0.5
 _BOUNDARY = "lightning-mm-picture"
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -152,6 +153,17 @@ class LiveHandler(BaseHTTPRequestHandler):
             how(urlsplit(self.path).path)
         except Refused as refused:
             self._send_json({"error": str(refused)}, refused.status)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Let go of a request that was not read to its end: closing at once would discard the answer on its way."""
+        with contextlib.suppress(OSError):
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_LINGER)
+            for _ in range(_MOST_UNREAD // _MOST_BYTES):
+                if not self.connection.recv(_MOST_BYTES):
+                    break
 
     def _check_origin(self) -> None:
         host, origin = self.headers.get("Host"), self.headers.get("Origin")

@@ -4,7 +4,9 @@ import http.client
 import json
 import socket
 import threading
+import urllib.error
 import urllib.request
+from contextlib import closing
 
 import pytest
 from live.views import Greys, Plain, refusal
@@ -91,13 +93,18 @@ def test_controls_are_json_of_a_known_length_in_their_place(shown):
         assert refusal(lambda: browser.control({"alpha": 3}, content_type="text/plain"))[0] == 415
         code, reason = refusal(lambda: browser.control({"reference": True}))
         assert (code, "dynamic" in reason) == (400, True)
-        connection = http.client.HTTPConnection(browser.url.split("/")[2], timeout=10)
-        connection.request("POST", "/control", iter([b"{}"]), {"Content-Type": "application/json"})
-        assert connection.getresponse().status == 411
-        connection.close()
-        connection.request("POST", "/status", b"{}", {"Content-Type": "application/json"})
-        assert connection.getresponse().status == 404
-        connection.close()
+        address = browser.url.split("/")[2]
+        assert answered(address, "/control", iter([b"{}"])) == 411
+        assert answered(address, "/status", b"{}") == 404
+
+
+def answered(address, path, body):
+    """Status of the answer to what urllib would not send."""
+    with closing(http.client.HTTPConnection(address, timeout=10)) as connection:
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        with connection.getresponse() as answer:
+            answer.read()
+            return answer.status
 
 
 def test_viewers_are_limited_and_make_room_when_they_go(shown):
