@@ -57,11 +57,18 @@ def steps(count, height=16, width=32):
     return [np.full((height, width, 3), 20 * i, np.uint8) for i in range(count)]
 
 
-def write(path, frames, fps=Fraction(25), **options):
+def written(path, frames, fps=Fraction(25), **options):
+    """The writer that has written frames."""
     height, width = frames[0].shape[:2]
-    with ClipWriter(path, width, height, fps, depth=8 * frames[0].itemsize, **options) as writer:
+    with ClipWriter(path, width, height, fps, **options) as writer:
         for frame in frames:
             writer.write(frame)
+    return writer
+
+
+def write(path, frames, fps=Fraction(25), **options):
+    """Write frames in their own depth; gives the path."""
+    written(path, frames, fps, depth=8 * frames[0].itemsize, **options)
     return path
 
 

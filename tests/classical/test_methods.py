@@ -165,3 +165,17 @@ def test_a_gpu_finds_the_same(method, texture):
     a, b = moving.frame(0.0), moving.frame(0.2)
     there = magnify_pair(method, a.cuda(), b.cuda(), torch.tensor([10.0], device="cuda"))
     torch.testing.assert_close(there.cpu(), magnify_pair(method, a, b, 10.0), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "tolerance", "stilled"), [("phase", 0.1, 0.1), ("riesz", 0.3, 0.5)])
+def test_sums_of_small_differences_follow_a_long_way(name, tolerance, stilled, grating, grating_shift, gathered):
+    method, wavelength, step, steps = METHODS[name](), 8.0, 0.25, 24
+    encoded = [method.encode(grating(step * number, wavelength)) for number in range(steps + 1)]
+    total = gathered(method, encoded)
+    way = step * steps  # three quarters of a wavelength
+    stopped = method.render(encoded[-1], total, 0.0)
+    assert grating_shift(stopped, wavelength) == pytest.approx(0.0, abs=stilled)
+    further = method.render(encoded[-1], total, 1.25)
+    assert grating_shift(further, wavelength) == pytest.approx(1.25 * way - wavelength, abs=tolerance)
+    at_once = method.render(encoded[-1], method.difference(encoded[0].signal, encoded[-1].signal), 1.25)
+    assert grating_shift(at_once, wavelength) == pytest.approx(way - 0.25 * 2.0 - wavelength, abs=tolerance)

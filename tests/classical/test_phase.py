@@ -65,19 +65,6 @@ def test_nothing_is_seen_where_there_is_nothing():
     assert all(torch.equal(change, torch.zeros_like(change)) for change in method.difference(a.signal, a.signal))
 
 
-def test_sums_of_small_differences_follow_a_long_way(grating, grating_shift, gathered):
-    method, wavelength, step, steps = PhaseBased(), 8.0, 0.25, 24
-    encoded = [method.encode(grating(step * number, wavelength)) for number in range(steps + 1)]
-    total = gathered(method, encoded)
-    way = step * steps  # three quarters of a wavelength
-    stopped = method.render(encoded[-1], total, 0.0)
-    assert grating_shift(stopped, wavelength) == pytest.approx(0.0, abs=0.1)
-    further = method.render(encoded[-1], total, 1.25)
-    assert grating_shift(further, wavelength) == pytest.approx(1.25 * way - wavelength, abs=0.1)
-    at_once = method.render(encoded[-1], method.difference(encoded[0].signal, encoded[-1].signal), 1.25)
-    assert grating_shift(at_once, wavelength) == pytest.approx(way - 0.25 * 2.0 - wavelength, abs=0.1)
-
-
 def test_what_moves_out_at_one_side_does_not_come_in_at_the_other(grating):
     a, b = (torch.zeros(1, 3, 48, 96) for _ in range(2))
     a[..., -16:], b[..., -16:] = (grating(shift, 6.0, size=(48, 96))[..., -16:] for shift in (0.0, 0.3))

@@ -72,16 +72,3 @@ def test_the_amplitude_of_a_grating_of_four_pixels_is_the_same_everywhere(gratin
     band = Riesz().encode(grating(0.3, 4.0)).signal[0][0]
     amplitude = band.norm(dim=0)[16:-16, 16:-16]
     torch.testing.assert_close(amplitude, amplitude.mean().expand_as(amplitude), rtol=1e-3, atol=0)
-
-
-def test_sums_of_small_differences_follow_a_long_way(grating, grating_shift, gathered):
-    method, wavelength, step, steps = Riesz(), 8.0, 0.25, 24
-    encoded = [method.encode(grating(step * number, wavelength)) for number in range(steps + 1)]
-    total = gathered(method, encoded)
-    way = step * steps  # three quarters of a wavelength
-    stopped = method.render(encoded[-1], total, 0.0)
-    assert grating_shift(stopped, wavelength) == pytest.approx(0.0, abs=0.5)
-    further = method.render(encoded[-1], total, 1.25)
-    assert grating_shift(further, wavelength) == pytest.approx(1.25 * way - wavelength, abs=0.3)
-    at_once = method.render(encoded[-1], method.difference(encoded[0].signal, encoded[-1].signal), 1.25)
-    assert grating_shift(at_once, wavelength) == pytest.approx(way - 0.25 * 2.0 - wavelength, abs=0.3)

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from streams import written
 
 from lightning_mm.errors import InputError
 from lightning_mm.video.clip import open_clip
@@ -21,20 +22,12 @@ def random_frames(depth, count=3, height=17, width=33):
     return list(frames)
 
 
-def write(path, frames, fps=Fraction(25), **options):
-    height, width = frames[0].shape[:2]
-    with ClipWriter(path, width, height, fps, **options) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return writer
-
-
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("name", ["c.mp4", "c.mkv", "C.MKV", "folder"])
 def test_every_level_of_every_pixel_is_kept(tmp_path, name, depth):
     frames = random_frames(depth)
     codec = "h264" if name == "folder" else "ffv1"
-    writer = write(tmp_path / name, frames, codec=codec, depth=depth)
+    writer = written(tmp_path / name, frames, codec=codec, depth=depth)
     assert writer.warnings == []  # odd sizes are no matter
     clip = open_clip(tmp_path / name)
     assert clip.depth == depth
@@ -47,7 +40,7 @@ def test_every_level_of_every_pixel_is_kept(tmp_path, name, depth):
 def test_pngs_are_what_another_reader_says(tmp_path, depth):
     cv2 = pytest.importorskip("cv2")
     frames = random_frames(depth)
-    write(tmp_path / "folder", frames, depth=depth)
+    written(tmp_path / "folder", frames, depth=depth)
     assert sorted(os.listdir(tmp_path / "folder")) == ["000000.png", "000001.png", "000002.png"]
     for index, frame in enumerate(frames):
         got = cv2.imread(str(tmp_path / "folder" / f"{index:06d}.png"), cv2.IMREAD_UNCHANGED)
@@ -60,7 +53,7 @@ def test_pngs_are_what_another_reader_says(tmp_path, depth):
 def test_pixel_format_and_tags_of_lossless_video(tmp_path, depth):
     colour = Colour(matrix=9, primaries=9, transfer=16)
     for suffix in ("mp4", "mkv"):
-        write(tmp_path / f"c.{suffix}", random_frames(depth), codec="ffv1", depth=depth, colour=colour)
+        written(tmp_path / f"c.{suffix}", random_frames(depth), codec="ffv1", depth=depth, colour=colour)
         with av.open(str(tmp_path / f"c.{suffix}")) as container:
             frame = next(container.decode(video=0))
             assert container.streams.video[0].codec_context.name == "ffv1"
@@ -72,7 +65,7 @@ def test_pixel_format_and_tags_of_lossless_video(tmp_path, depth):
 @pytest.mark.parametrize("fps", [Fraction(30000, 1001), Fraction(1900), Fraction(15000)])
 def test_rate_of_lossless_video(tmp_path, fps):
     for suffix in ("mp4", "mkv"):
-        write(tmp_path / f"c.{suffix}", random_frames(8, count=20), fps, codec="ffv1")
+        written(tmp_path / f"c.{suffix}", random_frames(8, count=20), fps, codec="ffv1")
         clip = open_clip(tmp_path / f"c.{suffix}")
         assert (clip.fps, clip.variable_rate, clip.frames, len(list(clip))) == (fps, False, 20, 20)
     with av.open(str(tmp_path / "c.mp4")) as container:  # exact, where Matroska rounds to milliseconds
@@ -81,9 +74,9 @@ def test_rate_of_lossless_video(tmp_path, fps):
 
 
 def test_shape_of_the_pixels(tmp_path):
-    writer = write(tmp_path / "c.mp4", random_frames(8), codec="ffv1", sample_aspect=Fraction(7, 6))
+    writer = written(tmp_path / "c.mp4", random_frames(8), codec="ffv1", sample_aspect=Fraction(7, 6))
     assert (writer.warnings, open_clip(tmp_path / "c.mp4").sample_aspect) == ([], Fraction(7, 6))
-    writer = write(tmp_path / "c.mkv", random_frames(8), codec="ffv1", sample_aspect=Fraction(7, 6))
+    writer = written(tmp_path / "c.mkv", random_frames(8), codec="ffv1", sample_aspect=Fraction(7, 6))
     assert "7:6, is not kept in lossless Matroska" in writer.warnings[0]
 
 
@@ -91,8 +84,8 @@ def test_sixteen_bits_are_rounded_to_the_nearest_of_eight(tmp_path):
     ramp = np.round(np.linspace(0, 65535, 256 * 4)).astype(np.uint16).reshape(16, 64)
     deep = [np.repeat(ramp[..., None], 3, axis=2)]
     eight = [np.round(deep[0] / 257.0).astype(np.uint8)]
-    write(tmp_path / "deep.mp4", deep, crf=0)
-    write(tmp_path / "eight.mp4", eight, crf=0)
+    written(tmp_path / "deep.mp4", deep, crf=0)
+    written(tmp_path / "eight.mp4", eight, crf=0)
     (a,), (b,) = open_clip(tmp_path / "deep.mp4"), open_clip(tmp_path / "eight.mp4")
     assert np.array_equal(a, b)
     assert np.abs(a.astype(int) - eight[0]).max() <= 1
@@ -100,7 +93,7 @@ def test_sixteen_bits_are_rounded_to_the_nearest_of_eight(tmp_path):
 
 def test_eight_bits_in_a_deep_output_are_exact(tmp_path):
     frames = random_frames(8)
-    write(tmp_path / "c.mkv", frames, codec="ffv1", depth=16)
+    written(tmp_path / "c.mkv", frames, codec="ffv1", depth=16)
     for got, wanted in zip(open_clip(tmp_path / "c.mkv"), frames, strict=True):
         assert np.array_equal(got, 257 * wanted.astype(np.uint16))
 
@@ -119,14 +112,14 @@ def test_a_smaller_factor_is_closer(tmp_path):
     frames = random_frames(8, height=16, width=32)
     sizes, errors = [], []
     for crf in (4, 16, 40):
-        write(tmp_path / "c.mp4", frames, crf=crf, overwrite=True)
+        written(tmp_path / "c.mp4", frames, crf=crf, overwrite=True)
         sizes.append((tmp_path / "c.mp4").stat().st_size)
         got = list(open_clip(tmp_path / "c.mp4"))
         errors.append(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(got, frames, strict=True)]))
     assert sizes == sorted(sizes, reverse=True)
     assert errors == sorted(errors)
-    write(tmp_path / "usual.mp4", frames)
-    write(tmp_path / "sixteen.mp4", frames, crf=16)
+    written(tmp_path / "usual.mp4", frames)
+    written(tmp_path / "sixteen.mp4", frames, crf=16)
     assert (tmp_path / "usual.mp4").read_bytes() == (tmp_path / "sixteen.mp4").read_bytes()
 
 

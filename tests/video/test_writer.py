@@ -5,6 +5,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from streams import written
 
 from lightning_mm.errors import InputError
 from lightning_mm.video.clip import open_clip
@@ -34,14 +35,6 @@ def smooth(count, height, width):
     return [np.clip(ramp, 0, 255).astype(np.uint8) for ramp in ramps]
 
 
-def write(path, frames, fps=Fraction(25), **options):
-    height, width = frames[0].shape[:2]
-    with ClipWriter(path, width, height, fps, **options) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return writer
-
-
 def tags(path):
     with av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
@@ -55,7 +48,7 @@ def tags(path):
 @pytest.mark.parametrize("full", [False, True])
 def test_colours_survive_and_tags_are_kept(tmp_path, matrix, full, size):
     colour = Colour(matrix, full, primaries=9 if matrix == 9 else matrix, transfer=1)
-    write(tmp_path / "c.mp4", [flat(c, *size) for c in COLOURS], colour=colour)
+    written(tmp_path / "c.mp4", [flat(c, *size) for c in COLOURS], colour=colour)
     assert tags(tmp_path / "c.mp4") == (matrix, 2 if full else 1, colour.primaries, 1)
     clip = open_clip(tmp_path / "c.mp4")
     assert clip.colour == colour
@@ -66,7 +59,7 @@ def test_colours_survive_and_tags_are_kept(tmp_path, matrix, full, size):
 @pytest.mark.parametrize(("matrix", "full"), [(1, False), (1, True), (6, False), (6, True)])
 def test_the_tags_are_used_in_the_conversion(tmp_path, matrix, full):
     """The stored luma of pure red is the standard's, so that players other than this one show red too."""
-    write(tmp_path / "c.mp4", [flat((255, 0, 0))], colour=Colour(matrix, full))
+    written(tmp_path / "c.mp4", [flat((255, 0, 0))], colour=Colour(matrix, full))
     with av.open(str(tmp_path / "c.mp4")) as container:
         plane = next(container.decode(video=0)).planes[0]
     luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:16, :32].mean()
@@ -75,8 +68,8 @@ def test_the_tags_are_used_in_the_conversion(tmp_path, matrix, full):
 
 
 def test_untagged_output_gets_the_usual_tags(tmp_path):
-    write(tmp_path / "small.mp4", [flat(COLOURS[0])])
-    write(tmp_path / "high.mp4", [flat(COLOURS[0], 720, 16)])
+    written(tmp_path / "small.mp4", [flat(COLOURS[0])])
+    written(tmp_path / "high.mp4", [flat(COLOURS[0], 720, 16)])
     assert tags(tmp_path / "small.mp4")[:2] == (6, 1)
     assert tags(tmp_path / "high.mp4")[:2] == (1, 1)
 
@@ -86,7 +79,7 @@ def test_untagged_output_gets_the_usual_tags(tmp_path):
 def test_exact_rate_and_number_of_frames(tmp_path, suffix, fps):
     path = tmp_path / f"c{suffix}"
     frames = smooth(23, 16, 32)
-    write(path, frames, fps)
+    written(path, frames, fps)
     clip = open_clip(path)
     assert clip.fps == fps
     got = list(clip)
@@ -97,7 +90,7 @@ def test_exact_rate_and_number_of_frames(tmp_path, suffix, fps):
 @pytest.mark.parametrize(("height", "width"), [(17, 33), (16, 33), (17, 32), (1, 1), (2, 2), (3, 2)])
 def test_sizes_are_kept_exactly(tmp_path, height, width):
     frames = smooth(3, height, width)
-    writer = write(tmp_path / "c.mp4", frames)
+    writer = written(tmp_path / "c.mp4", frames)
     clip = open_clip(tmp_path / "c.mp4")
     assert (clip.height, clip.width) == (height, width)
     assert all(np.abs(a.astype(int) - b).mean() < 5 for a, b in zip(clip, frames, strict=True))
@@ -108,19 +101,19 @@ def test_sizes_are_kept_exactly(tmp_path, height, width):
 
 
 def test_pixel_aspect_is_kept(tmp_path):
-    write(tmp_path / "c.mp4", smooth(2, 16, 32), sample_aspect=Fraction(7, 6))
+    written(tmp_path / "c.mp4", smooth(2, 16, 32), sample_aspect=Fraction(7, 6))
     assert open_clip(tmp_path / "c.mp4").sample_aspect == Fraction(7, 6)
 
 
 def test_folder_of_images(tmp_path):
     frames = list(np.random.default_rng(0).integers(0, 256, (3, 17, 33, 3), dtype=np.uint8))
-    write(tmp_path / "frames", frames)
+    written(tmp_path / "frames", frames)
     assert sorted(os.listdir(tmp_path)) == ["frames"]
     assert sorted(os.listdir(tmp_path / "frames")) == ["000000.png", "000001.png", "000002.png"]
     assert all(np.array_equal(a, b) for a, b in zip(open_clip(tmp_path / "frames"), frames, strict=True))
     with pytest.raises(InputError, match="frames: exists already"):
-        write(tmp_path / "frames", frames)
-    write(tmp_path / "frames", frames[:1], overwrite=True)
+        written(tmp_path / "frames", frames)
+    written(tmp_path / "frames", frames[:1], overwrite=True)
     assert os.listdir(tmp_path / "frames") == ["000000.png"]
 
 
@@ -128,7 +121,7 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (32, 16)).save(tmp_path / "photos" / "birthday.png")
     with pytest.raises(InputError, match=r"photos: this folder holds other files \(birthday\.png\)"):
-        write(tmp_path / "photos", smooth(1, 16, 32), overwrite=True)
+        written(tmp_path / "photos", smooth(1, 16, 32), overwrite=True)
     assert os.listdir(tmp_path / "photos") == ["birthday.png"]
 
 
@@ -150,13 +143,13 @@ def test_interruption_leaves_nothing(tmp_path, name, error):
 
 def test_interruption_keeps_the_output_that_was_there(tmp_path):
     path = tmp_path / "out.mp4"
-    write(path, smooth(3, 16, 32))
+    written(path, smooth(3, 16, 32))
     before = path.read_bytes()
     with pytest.raises(KeyboardInterrupt):
         write_and_fail(path, KeyboardInterrupt, overwrite=True)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["out.mp4"]
-    write(path, smooth(7, 16, 32), overwrite=True)
+    written(path, smooth(7, 16, 32), overwrite=True)
     assert len(list(open_clip(path))) == 7
 
 
@@ -181,7 +174,7 @@ def test_failure_of_the_disk_is_one_line(tmp_path, monkeypatch, method):
 
     monkeypatch.setattr(f"lightning_mm.video.sinks.VideoSink.{method}", full)
     with pytest.raises(InputError, match=r"out\.mp4: cannot be written \(No space left on device\)"):
-        write(tmp_path / "out.mp4", smooth(1, 16, 32))
+        written(tmp_path / "out.mp4", smooth(1, 16, 32))
     assert os.listdir(tmp_path) == []
 
 
@@ -196,7 +189,7 @@ def test_frames_of_another_kind_are_refused(tmp_path):
 
 def test_unusable_outputs_are_named(tmp_path):
     clip = tmp_path / "in.mp4"
-    write(clip, smooth(2, 16, 32))
+    written(clip, smooth(2, 16, 32))
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "link.mp4").symlink_to(clip)
