@@ -18,8 +18,9 @@ from lightning_mm.measuring.printing import plain
 from lightning_mm.measuring.scale import Scale
 from lightning_mm.measuring.spectrum import direction_at
 from lightning_mm.measuring.tracking import FLAT, PointTracker
-from lightning_mm.video.clip import Clip, exact_rate, open_clip
+from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.colour import Frame
+from lightning_mm.video.opening import open_clip
 
 CANDIDATES = 600
 _SHARE, _LEAST_POINTS = 0.05, 3

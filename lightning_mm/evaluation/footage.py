@@ -24,7 +24,8 @@ from lightning_mm.evaluation.methods import titles
 from lightning_mm.evaluation.protocol import Bench, Options, Record, Row, Shown, known, number
 from lightning_mm.magnification.frames import to_frame, to_tensor
 from lightning_mm.measuring.tracking import Tracker
-from lightning_mm.video.clip import Clip, open_clip
+from lightning_mm.video.clip import Clip
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.regions import region
 
 INPUT = "input"

@@ -20,8 +20,9 @@ from lightning_mm.magnification.selection import select
 from lightning_mm.magnification.summary import TRAINED_ALPHA, warn
 from lightning_mm.signals import stop_wished
 from lightning_mm.temporal.spec import Kind
-from lightning_mm.video.clip import Clip, exact_rate, open_clip
+from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.excerpt import excerpt
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.regions import region
 from lightning_mm.video.writer import check_output
 

@@ -22,9 +22,10 @@ from lightning_mm.magnification.pipeline import ahead, behind
 from lightning_mm.magnification.selection import Selection, select
 from lightning_mm.magnification.summary import Magnified, report, warn, warnings_before
 from lightning_mm.temporal.spec import Kind
-from lightning_mm.video.clip import Clip, exact_rate, open_clip
+from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.excerpt import excerpt
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.regions import region
 from lightning_mm.video.sinks import Codec
 from lightning_mm.video.slices import SliceLine, SlicePicture, slice_path

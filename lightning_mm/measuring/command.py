@@ -22,8 +22,9 @@ from lightning_mm.measuring.scale import Scale
 from lightning_mm.measuring.tables import spectrum_table, waveform_table
 from lightning_mm.measuring.tracking import require_opencv
 from lightning_mm.runs import write_text_atomically
-from lightning_mm.video.clip import Clip, open_clip
+from lightning_mm.video.clip import Clip
 from lightning_mm.video.colour import Frame
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.regions import Region, region
 from lightning_mm.video.slices import SliceLine, SlicePicture
 from lightning_mm.video.writer import check_file

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lightning_mm.errors import InputError
 from lightning_mm.measuring.spectrum import Peak, Spectrum, amplitudes_at, peaks_of, refined
 from lightning_mm.measuring.tracking import Tracker, require_opencv
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.regions import Region, region
 
 LEAST_FRAMES = 4

@@ -11,8 +11,9 @@ from written_videos import noise, write_video
 from lightning_mm.demo.limits import MOST_FRAMES, Limits
 from lightning_mm.demo.loading import load
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import Clip, open_clip
+from lightning_mm.video.clip import Clip
 from lightning_mm.video.colour import Colour
+from lightning_mm.video.opening import open_clip
 
 
 class Length(Clip):

@@ -14,7 +14,7 @@ from lightning_mm.demo.magnifying import Options, magnify_loaded
 from lightning_mm.demo.player import player
 from lightning_mm.errors import InputError
 from lightning_mm.models import Magnifier
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 from lightning_mm.weights import write_weights
 
 

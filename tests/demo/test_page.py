@@ -160,7 +160,7 @@ def test_a_clip_that_is_uploaded_comes_back_magnified(running, clip, tmp_path):
         download.value.save_as(tmp_path / "magnified.mp4")
         chromium.close()
 
-    from lightning_mm.video.clip import open_clip
+    from lightning_mm.video.opening import open_clip
 
     magnified = list(open_clip(tmp_path / "magnified.mp4"))
     assert (len(magnified), magnified[0].shape) == (30, (72, 96, 3))

@@ -15,7 +15,7 @@ from written_videos import write_video
 from lightning_mm.arguments import call
 from lightning_mm.errors import InputError
 from lightning_mm.live.command import live
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from live.views import Greys
 
 from lightning_mm.errors import InputError
 from lightning_mm.live.recorder import Recorder
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 
 
 def picture(level):

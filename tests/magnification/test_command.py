@@ -23,8 +23,8 @@ from lightning_mm.magnification.engine import Engine, Static, stream
 from lightning_mm.magnification.frames import levels
 from lightning_mm.magnification.learned import Learned
 from lightning_mm.models import Magnifier, MagnifierConfig
-from lightning_mm.video.clip import open_clip
 from lightning_mm.video.colour import Colour
+from lightning_mm.video.opening import open_clip
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 CONFIG = MagnifierConfig(encoder_channels=4, decoder_depth=1, decoder_channels=4)

@@ -17,7 +17,7 @@ pytest.importorskip("cv2", reason="OpenCV (extra 'measure') is not installed")
 from lightning_mm.measuring.bands import BandSearch
 from lightning_mm.measuring.command import measure
 from lightning_mm.measuring.motion import MotionTracker
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
 FPS, FREQUENCY, FRAMES = 60.0, 7.0, 60

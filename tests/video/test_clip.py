@@ -10,7 +10,8 @@ from av.stream import Disposition
 from written_videos import noise, write_planes, write_video, yuv_levels
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import exact_rate, open_clip
+from lightning_mm.video.clip import exact_rate
+from lightning_mm.video.opening import open_clip
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from written_videos import frame_of_planes, noise, write_frames, write_planes, write_video, yuv_levels
 
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.pixels import as_depth
 
 SIZE = (64, 16)

@@ -11,8 +11,8 @@ from skimage.transform import resize
 from written_videos import frame_of_planes, noise, numbered, numbers, write_frames, write_video
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import open_clip
 from lightning_mm.video.excerpt import excerpt, resized
+from lightning_mm.video.opening import open_clip
 
 CONTAINERS = {
     "h264.mp4": {"bf": "3", "g": "12"},

@@ -6,7 +6,7 @@ from PIL import Image
 from written_videos import noise
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 
 
 def test_image_folder(tmp_path):

@@ -10,8 +10,8 @@ from PIL import Image
 from streams import written
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import open_clip
 from lightning_mm.video.colour import Colour
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.writer import ClipWriter, check_output
 
 

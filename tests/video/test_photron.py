@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 
 RECORDING = Path(__file__).parents[2].parent / "shared" / "data" / "clips" / "beam_15000fps.cih"
 

@@ -7,7 +7,7 @@ import pytest
 from av import VideoFrame
 from written_videos import noise, numbered, numbers, write_frames, write_video
 
-from lightning_mm.video.clip import open_clip
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.stamps import grid_rate, is_variable
 
 

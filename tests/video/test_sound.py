@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from lightning_mm.video.clip import open_clip
 from lightning_mm.video.excerpt import excerpt
+from lightning_mm.video.opening import open_clip
 from lightning_mm.video.sound import SoundPart
 from lightning_mm.video.writer import ClipWriter
 

@@ -16,8 +16,8 @@ import pytest
 from written_videos import noise, numbered, numbers, write_video
 
 from lightning_mm.errors import InputError
-from lightning_mm.video.clip import open_clip
 from lightning_mm.video.excerpt import excerpt
+from lightning_mm.video.opening import open_clip
 
 
 class OnlyForward(io.RawIOBase):
@@ -59,7 +59,7 @@ def test_pipe(tmp_path, monkeypatch, suffix):
 def test_a_real_pipe_between_processes(tmp_path):
     path = write_video(tmp_path / "c.mkv", numbered(25), crf="4")
     program = (
-        "from lightning_mm.video.clip import open_clip\n"
+        "from lightning_mm.video.opening import open_clip\n"
         "from lightning_mm.video.excerpt import excerpt\n"
         "clip = excerpt(open_clip('-', fps=50), 0.1, 0.3)\n"
         "print(clip.fps, [round((f.mean() - 3) / 4) for f in clip])"
