@@ -71,6 +71,12 @@ class Clip(ABC):
     def __iter__(self) -> Generator[Frame]:
         """Yield one frame after the other, holding no more than the decoder's own few."""
 
+    def stop(self) -> None:  # noqa: B027
+        """Have a read that waits for data end soon, as if the clip ended there; may be called from another thread.
+
+        Where nothing can be waited for without end, as in a file, it does nothing.
+        """
+
     def since(self, number: int) -> Generator[Frame]:
         """Yield the frames from a number on, counted from 0; without decoding those before where that is exact."""
         with closing(iter(self)) as frames:

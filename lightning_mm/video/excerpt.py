@@ -108,6 +108,9 @@ class _Excerpt(Clip):
             return whole
         return whole.part(Fraction(self._first) / fps, None if self._end is None else self._end / fps)
 
+    def stop(self) -> None:
+        self.clip.stop()
+
     def __iter__(self) -> Generator[Frame]:
         return self.since(0)
 

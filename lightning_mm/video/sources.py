@@ -1,6 +1,8 @@
 """Clips that are no files: a pipe, the address of a stream, a camera."""
 
+import os
 import re
+import select
 import sys
 import time
 from collections.abc import Generator
@@ -22,6 +24,8 @@ from lightning_mm.video.decoding import DecodedClip, Progress, decode
 PIPE = "-"
 TIMEOUT = 10.0
 """Seconds to wait for a stream to answer, and for its next frame."""
+
+_PATIENCE = 0.2  # seconds after which a waiting pipe looks whether it is to stop
 
 # Never "file": what comes over the network may name further addresses, but no files.
 _OVER_HTTP = "http,https,httpproxy,tcp,tls,crypto,data"
@@ -126,6 +130,38 @@ class _Opened(DecodedClip):
             yield from rest
 
 
+class _Waiting:
+    """The end of a pipe to read from, at which waiting can be given up.
+
+    Args:
+        number: Its file descriptor.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.stopped = False  # a plain attribute: it is set while a signal is dealt with, where a lock may be held
+
+    def read(self, size: int) -> bytes:
+        """What there is, up to so many bytes, as soon as there is any; nothing at the end, or when stopped."""
+        while not self.stopped:
+            if select.select([self._number], [], [], _PATIENCE)[0]:
+                try:
+                    return os.read(self._number, size)
+                except BlockingIOError:
+                    continue
+        return b""
+
+
+def _number_of(source: Any) -> int | None:
+    """Descriptor of a pipe that can be waited at, ``None`` for a file, which never has one wait."""
+    if os.name == "nt":  # where "select" knows sockets only
+        return None
+    try:
+        return None if source.seekable() else source.fileno()
+    except (AttributeError, OSError):
+        return None
+
+
 class Pipe(_Opened):
     """A video that another program writes into this one; can be iterated once.
 
@@ -137,7 +173,13 @@ class Pipe(_Opened):
 
     def __init__(self, fps: Fraction | None = None) -> None:
         self._taken = False
+        self._waiting: _Waiting | None = None
         super().__init__(PIPE, fps)
+
+    def stop(self) -> None:
+        """End a read that waits for the program at the other end; on Windows it goes on waiting."""
+        if self._waiting is not None:
+            self._waiting.stopped = True
 
     def _open(self) -> Any:
         if self._taken:
@@ -146,6 +188,9 @@ class Pipe(_Opened):
         source = getattr(sys.stdin, "buffer", None)
         if source is None or sys.stdin.isatty():
             raise InputError(f"{self.name}: nothing is piped in; pipe a video into this program, or name a file")
+        number = _number_of(source)
+        if number is not None:
+            source = self._waiting = _Waiting(number)
         try:
             return av.open(source, options={"protocol_whitelist": "crypto,data"}, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -275,3 +276,26 @@ def test_paths_are_no_addresses(tmp_path, monkeypatch):
     assert len(list(open_clip(tmp_path / "webcam:0"))) == 2
     with pytest.raises(InputError, match="no such file or folder"):
         open_clip(Path("rtsp://host/1"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="waiting at a pipe cannot be given up on Windows")
+def test_a_pipe_that_stalls_can_be_stopped_from_another_thread(tmp_path, monkeypatch):
+    data = write_video(tmp_path / "c.mkv", noise(60)).read_bytes()
+    reading, writing = os.pipe()
+    with open(reading, "rb") as piped, open(writing, "wb", buffering=0) as other_end:
+        feeding = threading.Thread(target=other_end.write, args=(data[: len(data) // 2],))
+        feeding.start()
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=piped, isatty=lambda: False))
+        clip = excerpt(open_clip("-"), start=0.04)
+        seen = []
+        thread = threading.Thread(target=lambda: seen.extend(clip), daemon=True)
+        thread.start()
+        feeding.join(10)
+        thread.join(0.5)
+        assert thread.is_alive()  # the other end is open, so that more may come
+        clip.stop()
+        thread.join(10)
+        stopped = not thread.is_alive()
+    thread.join(10)
+    assert stopped
+    assert 5 < len(seen) < 59
