@@ -85,14 +85,18 @@ class Clip(ABC):
                     yield frame
 
 
-def exact_rate(fps: float) -> Fraction:
+def exact_rate(fps: float, option: str = "fps") -> Fraction:
     """The rational frame rate that a decimal stands for; 29.97 and its kin mean the NTSC rates, 30000/1001 and so on.
+
+    Args:
+        fps: Frames per second.
+        option: What it was given as, for messages.
 
     Raises:
         InputError: Not finite, not positive, or beyond 10 million.
     """
     if not (math.isfinite(fps) and 0.001 <= fps <= 1e7):
-        raise InputError(f"fps = {fps}: must be a number between 0.001 and 10000000")
+        raise InputError(f"{option} = {fps}: must be a number between 0.001 and 10000000")
     ntsc = Fraction(1000 * round(fps * 1.001), 1001)
     if fps != round(fps) and ntsc > 0 and abs(float(ntsc) - fps) < 0.005:
         return ntsc

@@ -150,6 +150,8 @@ class VideoSink:
         stored, colour = self.stored, self.stored.colour
         if stored.codec == "ffv1":
             name, options = "ffv1", {"level": "3", "slicecrc": "1"}
+            if stored.width == 1:  # FFmpeg's own choice is of two columns of slices and more
+                options["slices"] = "1"
         else:
             name, options = "libx264", {"crf": str(stored.crf), "preset": _PRESET}
         stream: Any = self.container.add_stream(name, rate=stored.fps, options=options)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lightning_mm.errors import InputError
 from lightning_mm.video.colour import Frame
-from lightning_mm.video.writer import check_file
+from lightning_mm.video.writer import check_file, temporary_name
 
 MAX_WIDTH = 4096
 MIN_WIDTH = 480
@@ -121,7 +121,7 @@ class SlicePicture:
         Raises:
             InputError: The file cannot be written.
         """
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
+        temporary = temporary_name(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.draw(alpha).save(temporary)
@@ -140,10 +140,10 @@ def slice_path(output: Path, given: Path | None, source: Path, overwrite: bool) 
     """Where the slice picture goes: ``<output stem>_slice.png`` beside the output, unless a path is given.
 
     Raises:
-        InputError: Not a ``.png``, the clip that is read, exists already, or cannot be written.
+        InputError: Not a ``.png``, one of the clips or in the folder of one, exists already, or cannot be written.
     """
     path = given or output.with_name(f"{output.stem}_slice.png")
     if path.suffix.lower() != ".png":
         raise InputError(f"slice_image = '{path}': must be the name of a .png file")
-    check_file(path, source, overwrite)
+    check_file(path, source, overwrite, output)
     return path

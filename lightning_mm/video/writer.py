@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import uuid
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Self
 import numpy as np
 from av.error import FFmpegError
 
-from lightning_mm.errors import InputError
+from lightning_mm.errors import InputError, one_line
 from lightning_mm.signals import terminable
 from lightning_mm.video.colour import Colour, Frame
 from lightning_mm.video.sinks import Codec, FolderSink, Sink, Stored, VideoSink
@@ -22,6 +23,9 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 LOSSLESS_SUFFIXES = (".mkv", ".mp4")
 ACCEPTED = f"accepted: a file ending in {', '.join(VIDEO_SUFFIXES)}, or a name without suffix for a folder of PNGs"
 USUAL_CRF = 16
+
+_TALLEST_LINE = 288  # rows of FFV1 one pixel wide, which FFmpeg cannot cut into slices when it is higher
+_STEM = 40  # characters of the output's name in that of its temporary file, which must not become too long
 
 _NUMBERED = re.compile(r"\d{6,}\.png")
 
@@ -48,8 +52,9 @@ def check_output(
         crf: As of the ``ClipWriter``.
 
     Raises:
-        InputError: Unknown suffix, the source itself, a folder where a file should be or the reverse, something there
-            already, a folder that cannot be made or written to, or a codec that such an output cannot have.
+        InputError: Unknown suffix, the source itself, a folder where a file should be or the reverse, a link where a
+            folder should be, something there already, a folder that cannot be made or written to, a name that is too
+            long, or a codec that such an output cannot have.
     """
     folder = is_folder(output)
     if not output.name:
@@ -57,7 +62,10 @@ def check_output(
     if not folder and output.suffix.lower() not in VIDEO_SUFFIXES:
         raise InputError(f"{output}: cannot write '{output.suffix}'; {ACCEPTED}")
     _check_codec(output, codec, crf)
+    _check_name(output)
     _check_other(output, source)
+    if folder and output.is_symlink():
+        raise InputError(f"{output}: is a link, to {os.readlink(output)}, and not a folder; name the folder itself")
     if folder and output.exists() and not output.is_dir():
         raise InputError(f"{output}: a file of this name is in the place of the output folder; {ACCEPTED}")
     if folder and output.is_dir():
@@ -69,7 +77,7 @@ def check_output(
     if folder:
         _check_parent(output)
     else:
-        check_file(output, source, overwrite)
+        _check_new(output, overwrite)
 
 
 def _check_codec(output: Path, codec: str, crf: int | None) -> None:
@@ -88,9 +96,31 @@ def _check_codec(output: Path, codec: str, crf: int | None) -> None:
         raise InputError(f"crf = {crf}: has a meaning for H.264 video only; {output} is to be lossless")
 
 
-def check_file(output: Path, source: Path | str | None, overwrite: bool) -> None:
-    """Raise an ``InputError`` when a file cannot be written to this path, or is there and may not be replaced."""
+def check_file(output: Path, source: Path | str | None, overwrite: bool, clip: Path | None = None) -> None:
+    """Find out, before any work, whether a file beside a clip can be written: a picture, a page, a table.
+
+    Args:
+        output: The file to write.
+        source: The clip that is read meanwhile. In a folder of images, the file might be taken for one of them later.
+        overwrite: Whether a file that is there may be replaced.
+        clip: The output of a ``ClipWriter`` that is written meanwhile, which replaces a folder as a whole.
+
+    Raises:
+        InputError: One of the clips itself or in the folder of one, a folder, there already, or cannot be written.
+    """
+    _check_name(output)
     _check_other(output, source)
+    place = output.resolve()
+    if source is not None and os.path.isdir(source) and place.parent == Path(source).resolve():
+        raise InputError(f"{output}: is in the folder of the input, {source}; choose another folder")
+    if clip is not None and place == clip.resolve():
+        raise InputError(f"{output}: is the output, {clip}, as well; choose another name")
+    if clip is not None and clip.resolve() in place.parents:
+        raise InputError(f"{output}: is inside of the output, {clip}; choose another folder")
+    _check_new(output, overwrite)
+
+
+def _check_new(output: Path, overwrite: bool) -> None:
     if output.is_dir():
         raise InputError(f"{output}: is a folder; give the name of a file in it")
     if output.exists() and not overwrite:
@@ -98,8 +128,17 @@ def check_file(output: Path, source: Path | str | None, overwrite: bool) -> None
     _check_parent(output)
 
 
+def _check_name(output: Path) -> None:
+    try:
+        output.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return  # judged by what there is above it
+    except (OSError, ValueError) as error:
+        raise InputError(f"{output}: not the name of an output ({getattr(error, 'strerror', None) or error})") from None
+
+
 def _check_other(output: Path, source: Path | str | None) -> None:
-    if source is not None and output.exists() and Path(source).exists() and output.samefile(source):
+    if source is not None and output.exists() and os.path.exists(source) and output.samefile(source):
         raise InputError(f"{output}: the output is the input itself; choose another name")
 
 
@@ -109,6 +148,11 @@ def _check_parent(output: Path) -> None:
         raise InputError(f"{output}: cannot be written, {parent} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"{output}: cannot be written, no permission to write in {parent}")
+
+
+def temporary_name(output: Path) -> Path:
+    """A hidden name beside an output that nothing has, with its suffix; under it the output is written."""
+    return output.with_name(f".{output.stem[:_STEM]}.{uuid.uuid4().hex[:12]}.tmp{output.suffix}")
 
 
 class ClipWriter:
@@ -140,7 +184,7 @@ class ClipWriter:
         warnings: One line for everything that could not be done as asked, such as sound that the container cannot hold.
 
     Raises:
-        InputError: The output cannot be written; see ``check_output``.
+        InputError: The output cannot be written, see ``check_output``; FFV1 of 1 pixel by more than 288.
 
     Example:
         >>> with ClipWriter(Path("out.mp4"), 64, 48, Fraction(25)) as writer:  # doctest: +SKIP
@@ -164,6 +208,11 @@ class ClipWriter:
         self.output = Path(output)
         part = SoundPart(sound) if isinstance(sound, Path) else sound
         check_output(self.output, part.path if part else None, overwrite, codec, crf)
+        if codec == "ffv1" and width == 1 and height > _TALLEST_LINE:
+            limit = f"must have at most {_TALLEST_LINE} rows where they are 1 pixel wide"
+            raise InputError(
+                f"{self.output}: frames of 1 x {height} pixels as lossless video (codec = 'ffv1'); {limit}"
+            )
         self.size, self.fps = (height, width), fps
         colour = colour or Colour.usual(height)
         lossless = codec == "ffv1" or is_folder(self.output)
@@ -181,7 +230,7 @@ class ClipWriter:
         self._sound = part
         self.warnings: list[str] = []
         self.frames = 0
-        self._temporary = self.output.with_name(f".{self.output.stem}.{os.getpid()}.tmp{self.output.suffix}")
+        self._temporary = temporary_name(self.output)
         self._sink: Sink | None = None
         self._signals = ExitStack()
 
@@ -254,5 +303,5 @@ class ClipWriter:
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, (FFmpegError, OSError)):
-            return InputError(f"{self.output}: cannot be written ({error.strerror or type(error).__name__})")
+            return InputError(f"{self.output}: cannot be written ({error.strerror or one_line(error)})")
         return error

@@ -145,3 +145,17 @@ def test_combinations_that_cannot_be_are_refused(tmp_path, name, options, messag
         check_output(tmp_path / name, **options)
     with pytest.raises(InputError, match=message):
         ClipWriter(tmp_path / name, 32, 16, Fraction(25), **options)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize(("height", "width"), [(50, 1), (288, 1), (1, 1), (1, 50)])
+def test_lines_are_videos_too(tmp_path, height, width, depth):
+    frames = random_frames(depth, 2, height, max(width, 3))
+    frames = [np.ascontiguousarray(frame[:, :width]) for frame in frames]
+    written(tmp_path / "c.mkv", frames, codec="ffv1", depth=depth)
+    assert all(np.array_equal(a, b) for a, b in zip(open_clip(tmp_path / "c.mkv"), frames, strict=True))
+
+
+def test_a_line_too_tall_for_the_codec_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"c\.mkv: frames of 1 x 289 pixels, .*must have at most 288 rows"):
+        ClipWriter(tmp_path / "c.mkv", 1, 289, Fraction(25), codec="ffv1")

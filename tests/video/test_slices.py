@@ -4,6 +4,7 @@ from PIL import Image
 
 from lightning_mm.errors import InputError
 from lightning_mm.video.slices import MAX_WIDTH, MIN_WIDTH, SliceLine, SlicePicture, slice_path
+from lightning_mm.video.writer import check_file
 
 
 def test_parse():
@@ -112,3 +113,30 @@ def test_slice_path(tmp_path):
     assert slice_path(tmp_path / "out.mp4", None, clip, True)
     with pytest.raises(InputError, match="is not a folder"):
         slice_path(tmp_path / "out.mp4", clip / "s.png", tmp_path, False)
+
+
+def test_a_picture_is_not_put_into_a_folder_of_frames(tmp_path):
+    source, output = tmp_path / "source", tmp_path / "frames"
+    source.mkdir()
+    (tmp_path / "link").symlink_to(source)
+    for folder in (source, tmp_path / "link", source / ".." / "source"):
+        with pytest.raises(InputError, match=r"s\.png: is in the folder of the input, .*source") as caught:
+            slice_path(output, folder / "s.png", source, True)
+        assert "\n" not in str(caught.value)
+    for name in ("frames/s.png", "frames/deeper/s.png", "source/../frames/s.png"):  # whether it is there or not
+        with pytest.raises(InputError, match=r"s\.png: is inside of the output, .*frames"):
+            slice_path(output, tmp_path / name, source, True)
+    assert slice_path(source / "out", None, tmp_path / "in.mp4", False) == source / "out_slice.png"
+    assert slice_path(output, source / "deeper" / "s.png", source, False)
+    with pytest.raises(InputError, match=r"out\.mp4: is the output"):
+        check_file(tmp_path / "new" / ".." / "out.mp4", source, True, tmp_path / "out.mp4")
+
+
+def test_pictures_with_long_names(tmp_path):
+    picture = SlicePicture(SliceLine("y", 0))
+    picture.add(np.zeros((1, 2, 3), np.uint8))
+    path = slice_path(tmp_path / "out.mp4", tmp_path / f"{'a' * 251}.png", tmp_path / "in.mp4", False)
+    picture.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="File name too long"):
+        slice_path(tmp_path / f"{'a' * 250}.mp4", None, tmp_path / "in.mp4", False)

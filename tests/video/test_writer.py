@@ -221,3 +221,48 @@ def test_folder_without_permission(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match="no permission"):
         check_output(tmp_path / "locked" / "out.mp4")
+
+
+def test_a_link_is_no_output_folder(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "000000.png").write_bytes(b"as it was")
+    for name, target in (("link", "real"), ("nowhere", "missing")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        with pytest.raises(InputError, match=f"{name}: is a link, to .*{target}, and not a folder; name the folder"):
+            check_output(tmp_path / name, overwrite=True)
+    check_output(tmp_path / "real", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["out", "out.mp4"])
+def test_what_an_earlier_process_left_is_not_in_the_way(tmp_path, name):
+    path = tmp_path / name
+    suffix = path.suffix
+    (tmp_path / f".out.{os.getpid()}.tmp{suffix}").mkdir()
+    first, second = (ClipWriter(path, 32, 16, Fraction(25)) for _ in range(2))
+    with first, second:  # nor one that writes at the same time
+        assert len(list(tmp_path.glob(f".out.*.tmp{suffix}"))) == 3
+        first.write(flat(COLOURS[0]))
+        second.write(flat(COLOURS[0]))
+    assert len(list(open_clip(path))) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f".out.{os.getpid()}.tmp{suffix}", name])
+
+
+@pytest.mark.parametrize("suffix", ["", ".mp4"])
+def test_long_names(tmp_path, suffix):
+    longest = tmp_path / ("n" * (255 - len(suffix)) + suffix)
+    written(longest, [flat(COLOURS[0])])
+    assert list(tmp_path.iterdir()) == [longest]
+    with pytest.raises(InputError, match=r"not the name of an output \(File name too long\)"):
+        check_output(tmp_path / f"n{longest.name}")
+    with pytest.raises(InputError, match="File name too long"):
+        check_output(tmp_path / ("ä" * 130 + suffix))
+
+
+def test_an_error_without_a_system_reason_is_named(tmp_path, monkeypatch):
+    def fail(*paths):
+        raise OSError("the\nreason")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(InputError, match=r"c\.mp4: cannot be written \(the reason\)"):
+        written(tmp_path / "c.mp4", [flat(COLOURS[0])])
+    assert list(tmp_path.iterdir()) == []
