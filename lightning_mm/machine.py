@@ -11,6 +11,8 @@ import torch
 
 from lightning_mm.errors import InputError
 
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """What numbers depend on: "device" (the GPU's name, or the kind of device), "processor" and "threads"."""
@@ -50,6 +52,14 @@ def is_busy(load: float | None, cores: int) -> bool:
     return load is not None and load > cores / 2
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a tensor does not fit in the memory of its device, which only GPUs say by its type."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
+
+
 @contextmanager
 def with_threads(threads: int | None) -> Iterator[None]:
     """Have torch compute with so many threads; as many as before for ``None``.
@@ -77,7 +87,9 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # which the device "meta" cannot
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"device = '{name}': not available here; accepted: auto, cpu, cuda, cuda:1") from None
+        gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        accepted = ", ".join(["auto", "cpu", *gpus])
+        raise InputError(f"device = '{name}': not available here; accepted: {accepted}") from None
     return device

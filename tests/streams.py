@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import torch
 
 from lightning_mm.method import Encoded, Method
 from lightning_mm.video.writer import ClipWriter
@@ -70,6 +71,27 @@ def write(path, frames, fps=Fraction(25), **options):
     """Write frames in their own depth; gives the path."""
     written(path, frames, fps, depth=8 * frames[0].itemsize, **options)
     return path
+
+
+def held(motion):
+    """Bytes of the tensors that a motion holds on to, and of all that they hold on to."""
+    seen, waiting, total = set(), [motion], 0
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, torch.Tensor):
+            total += value.untyped_storage().nbytes()
+        elif isinstance(value, np.ndarray):
+            total += value.nbytes
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple, set)) or type(value).__name__ == "deque":
+            waiting += list(value)
+        elif hasattr(value, "__dict__"):
+            waiting += list(vars(value).values())
+    return total
 
 
 class Waves:

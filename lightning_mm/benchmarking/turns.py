@@ -6,13 +6,12 @@ from typing import TypedDict
 
 import torch
 
+from lightning_mm.machine import is_out_of_memory
 from lightning_mm.timing import calls_to_measure, clock
 
 MIN_ROUNDS, MAX_ROUNDS = 3, 50
 WARM_UP = 20
 """Frames to warm up, in at most a quarter of the time of the measurement."""
-
-_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
 class Seconds(TypedDict):
@@ -71,7 +70,7 @@ def warm_up(work: Callable[[], object], device: torch.device, seconds: float) ->
             last = one()["passed"]
             spent += last
     except RuntimeError as error:
-        if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         return 0, "out of memory"
     return calls_to_measure(last), None

@@ -277,6 +277,6 @@ def _run(setup: Setup, device: torch.device, clip: Path, output: Path) -> tuple[
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
-        raise RuntimeError(f"magnifying {clip.name} with {setup.name} failed with exit code {child.returncode}")
+        raise InputError(f"magnifying {clip.name} with {setup.name} failed with exit code {child.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024
     return json.loads(printed.splitlines()[-1])["seconds"], usage.ru_maxrss * unit

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from lightning_mm.errors import InputError
 
+_KEPT = 4
+"""Sizes of inputs that stay compiled, such as that of the last, smaller batch."""
+
 
 class OpenVinoModule(nn.Module):
     """A module that OpenVINO runs, converted and compiled anew for each size of its inputs.
@@ -36,7 +39,9 @@ class OpenVinoModule(nn.Module):
         """Call the module."""
         sizes = tuple(tensor.shape for tensor in inputs)
         if sizes not in self._compiled:
-            self._compiled = {sizes: self._compile(inputs)}
+            if len(self._compiled) == _KEPT:
+                self._compiled.pop(next(iter(self._compiled)))
+            self._compiled[sizes] = self._compile(inputs)
         arrays = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in inputs]
         # The result lies in memory that the next call writes to.
         return torch.from_numpy(self._compiled[sizes](arrays)[0].copy())

@@ -55,14 +55,18 @@ def reach(config: MagnifierConfig) -> int:
 def spans(size: int, tile: int, halo: int) -> Iterator[Span]:
     """Cut one axis into tiles that overlap by what each sees of its neighbours.
 
+    All see equally much, those at the ends more to the other side than they need: what is compiled for one size of
+    tiles is compiled once.
+
     Args:
         size: Length of the axis in pixels, padded.
         tile: Length of a tile, a multiple of the network's stride.
         halo: How far a tile sees beyond its ends, likewise.
     """
+    seen = min(tile + 2 * halo, size)
     for start in range(0, size, tile):
-        stop = min(start + tile, size)
-        yield Span(start, stop, max(start - halo, 0), min(stop + halo, size))
+        first = min(max(start - halo, 0), size - seen)
+        yield Span(start, min(start + tile, size), first, first + seen)
 
 
 def render_tiled(

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lightning_mm.errors import InputError
 from lightning_mm.inference.prepare import Backend, Precision
-from lightning_mm.machine import pick_device
+from lightning_mm.machine import is_out_of_memory, pick_device
 from lightning_mm.magnification.engine import Engine, stream
 from lightning_mm.magnification.frames import levels
 from lightning_mm.magnification.methods import MethodName, make_method
@@ -79,7 +79,7 @@ def magnify(
         weights: The trained network: proposed (the default), baseline or tiny, which ship, or the path of a
             .safetensors file or of a checkpoint such as runs/mine/checkpoints/best.ckpt.
         alpha: Total motion factor, 10 when left out: 20 shows motions 20 times as large, 1 leaves them as they are,
-            0 stills them.
+            0 stills them, as far as the network can.
         mode: What a frame's motion is measured from. static (the default): the reference frame, to show displacement
             (vibration, sway). dynamic: the frame before, to show velocity; bears a slowly moving camera. temporal: only
             motion within a band of frequencies.
@@ -90,7 +90,7 @@ def magnify(
         order: Order of a Butterworth filter, 1 when left out.
         zero_phase: Take a FIR's delay off, so that magnified motion is in step with the clip's.
         preset: The paper's settings of a sequence: crane, drum, guitar, wheel1, baby, baby_static, ac2, column or gun.
-            Other options win over them.
+            Options that are given win over them.
         response: Where to draw the filter's response: the name of an .html page.
         fps: True frame rate in Hz, where the file's is only for playing (high-speed footage); bands refer to it. A
             folder of images has 25 otherwise.
@@ -98,8 +98,9 @@ def magnify(
         start: Second of the clip to begin at, as a player shows it.
         end: Second of the clip to end before.
         crop: X,Y,WIDTH,HEIGHT in pixels: cut the clip to this part of it.
-        scale: Factor on the clip's size, before anything else is done.
-        roi: X,Y,WIDTH,HEIGHT in pixels: magnify this region only; the rest of the frame stays as it is.
+        scale: Factor on the clip's size, behind the crop and in front of all else.
+        roi: X,Y,WIDTH,HEIGHT in pixels, of the frame as it is cropped and scaled, as of all that follows: magnify this
+            region only. From 8 pixels around it on, the frame stays as it is; in between, both are mixed.
         mask: An image of the frames' size: magnify where it is white only.
         side_by_side: Show the input to the left of the magnified clip, in a video of double width.
         slice: Also draw how one line of pixels changes over time: y=210 for row 210, x=320 for column 320.
@@ -110,9 +111,10 @@ def magnify(
         inverse: Allow a negative alpha, which shows motion the other way round.
         device: Where to compute: auto (a CUDA device if there is one, else cpu), cpu, cuda, cuda:1 and so on.
         backend: eager, compile, cuda_graphs or openvino; what is compiled first pays off in long clips.
-        precision: Of the decoder: float32, or half, which is faster and rounds off the last level or two.
+        precision: Of the decoder: float32, or half, which is faster and off by up to three levels of 8 bits.
         batch: Frames that are magnified at a time: 4 on a GPU and 1 elsewhere when left out.
-        tile: Side in pixels of tiles to decode a frame in, for less memory; by itself where a frame does not fit.
+        tile: Side in pixels of tiles to decode a frame in, for less memory; by itself where a frame does not fit. Each
+            sees what surrounds it too, 320 pixels to each side with the proposed model, so that small ones are slow.
         overwrite: Replace outputs that exist already.
 
     Returns:
@@ -142,21 +144,23 @@ def magnify(
     true_fps = fps if fps is not None else plan.fps
     rate = clip.fps if true_fps is None else exact_rate(true_fps)
     made = plan.design(float(rate), clip.frames)
+    output_rate = clip.fps if output_fps is None else exact_rate(output_fps, "output_fps")
     writer = ClipWriter(
         output,
         clip.width * (2 if side_by_side else 1),
         clip.height,
-        clip.fps if output_fps is None else exact_rate(output_fps),
+        output_rate,
         colour=clip.colour,
         sample_aspect=clip.sample_aspect,
-        sound=clip.sound if output_fps is None else None,
+        sound=clip.sound if output_rate == clip.fps else None,
         overwrite=overwrite,
         codec=codec,
         depth=clip.depth,
         crf=crf,
     )
     ready = make_method(method, weights, target, backend, precision, tile)
-    warnings = warnings_before(plan, clip, ready, output_fps, made)
+    pixels = (chosen.rows.stop - chosen.rows.start) * (chosen.columns.stop - chosen.columns.start)
+    warnings = warnings_before(plan, clip, ready, output_rate, made, pixels, target)
     warn(warnings)
 
     began = time.perf_counter()
@@ -167,7 +171,13 @@ def magnify(
     try:
         # TF32 convolutions would be coarser than the motions that are compared.
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
-        with exact, writer, behind(writer.write) as write, closing(ahead(frames)) as read, _progress() as progress:
+        with (
+            exact,
+            writer,
+            behind(writer.write) as write,
+            closing(ahead(frames, hurry=clip.stop)) as read,
+            _progress() as progress,
+        ):
             task = progress.add_task("magnifying", total=clip.frames)
             keep = side_by_side or picture is not None or chosen.weights is not None
             parts = _cut(read, chosen, kept if keep else None)
@@ -178,17 +188,20 @@ def magnify(
                 if picture is not None:
                     picture.add(before, after)
                 progress.advance(task)
-    except torch.OutOfMemoryError:
+            # In front of the renaming of the clip: what fails leaves nothing.
+            if picture is not None and picture_path is not None:
+                picture.save(picture_path, plan.alpha)
+            if response is not None and made is not None:
+                from lightning_mm.temporal.response import write_response
+
+                write_response(made[0], response, frames=clip.frames, overwrite=True)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         size = f"{clip.width} x {clip.height}"
         raise InputError(
-            f"{input}: frames of {size} do not fit in the memory of {target}; try a smaller --batch, or --device cpu"
+            f"{input}: frames of {size} do not fit in the memory of {target}; try a smaller --batch or --scale"
         ) from None
-    if picture is not None and picture_path is not None:
-        picture.save(picture_path, plan.alpha)
-    if response is not None and made is not None:
-        from lightning_mm.temporal.response import write_response
-
-        write_response(made[0], response, frames=writer.frames, overwrite=True)
     seconds = time.perf_counter() - began
 
     later = writer.warnings + ([clip.partial] if clip.partial else [])

@@ -162,11 +162,13 @@ class Engine:
         return Begun(None if due is None else Transfer(self.method.render(*due, self.alpha), like=frames[0]))
 
     def flush(self) -> list[Frame]:
-        """The frames held back, for which the last one stands still; empty where nothing is held back."""
+        """The frames held back, for which the last one stands still; empty where none are, or a second time."""
         last = self._last
         if last is None:
             return []
-        return [frame for _ in range(self.motion.delay) for frame in self.push([last])]
+        given = [frame for _ in range(self.motion.delay) for frame in self.push([last])]
+        self._last = None
+        return given
 
 
 @dataclass(frozen=True)

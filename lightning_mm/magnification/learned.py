@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lightning_mm.errors import InputError
-from lightning_mm.inference.tiling import SMALLEST, render_tiled
+from lightning_mm.inference.tiling import SMALLEST, reach, render_tiled
+from lightning_mm.machine import is_out_of_memory
 from lightning_mm.method import Encoded, Method, Signal
 from lightning_mm.models import Magnifier, Representation
 
@@ -50,8 +51,8 @@ class Learned(Method):
         while True:
             try:
                 return self._draw(code, amplified, factor, encoded.size)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error) or not self._smaller_tiles(max(encoded.size)):
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or not self._smaller_tiles(max(encoded.size)):
                     raise
 
     def _draw(self, code: Representation, change: Tensor, alpha: Tensor, size: tuple[int, int]) -> Tensor:
@@ -61,14 +62,11 @@ class Learned(Method):
 
     def _smaller_tiles(self, side: int) -> bool:
         tile = min(self.tile or side, side) // 2
-        if tile < SMALLEST:
+        # Where a tile sees as much as the whole frame, it takes as much memory.
+        if tile < SMALLEST or tile + 2 * reach(self.magnifier.config) >= side:
             return False
         self.tile = tile
         print(f"warning: a frame does not fit in memory; it is magnified in tiles of {tile} pixels", file=sys.stderr)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return True
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)

@@ -40,7 +40,9 @@ def make_method(
     if name not in get_args(MethodName):
         raise InputError(f"method = '{name}': must be one of {', '.join(get_args(MethodName))}")
     if name == "learned":
-        return Learned(prepare(load_magnifier(weights or WEIGHTS), device, backend, precision), tile)
+        return Learned(
+            prepare(load_magnifier(WEIGHTS if weights is None else weights), device, backend, precision), tile
+        )
     for option, value, default in (
         ("weights", weights, None),
         ("backend", backend, "eager"),

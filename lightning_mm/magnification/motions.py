@@ -14,6 +14,8 @@ Mode = Literal["static", "dynamic", "temporal"]
 
 ALPHA = 10.0
 
+MAX_ALPHA = 10_000.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -95,13 +97,13 @@ def make_plan(
     """
     known = None if preset_name is None else preset(preset_name)
     alpha = alpha if alpha is not None else known.alpha if known else ALPHA
-    if not abs(alpha) < float("inf"):
-        raise InputError(f"alpha = {alpha}: must be a finite number >= 0")
+    if not abs(alpha) <= MAX_ALPHA:
+        raise InputError(f"alpha = {alpha:g}: must be a number from 0 to {MAX_ALPHA:g}")
     if alpha < 0 and not inverse:
         raise InputError(f"alpha = {alpha:g}: must be >= 0; motion is turned around by '--inverse true' only")
     filtering = {"filter": filter, "band": band, "taps": taps, "order": order, "zero_phase": zero_phase or None}
     given = {name: value for name, value in filtering.items() if value is not None}
-    chosen = mode or (known.mode if known else "temporal" if given else "static")
+    chosen = mode or ("temporal" if given else known.mode if known else "static")
     if chosen not in get_args(Mode):
         raise InputError(f"mode = '{chosen}': must be one of {', '.join(get_args(Mode))}")
     if chosen != "temporal" and given:

@@ -87,12 +87,18 @@ def select(width: int, height: int, roi: tuple[int, int, int, int] | None, mask:
 
 
 def _read_mask(path: Path, width: int, height: int) -> NDArray[np.float32]:
+    """Weights (H, W) in 0..1 of a grey or coloured image of 8 or 16 bits; what is transparent is black."""
     try:
         with Image.open(path) as image:
-            size, values = image.size, np.asarray(image.convert("L"), np.float32) / 255.0
-    except (OSError, ValueError, SyntaxError) as error:
+            size = image.size
+            if image.mode.startswith("I"):
+                values = np.asarray(image, np.float32) / 65535.0
+            else:
+                grey, shown = image.convert("RGBA").convert("L"), image.convert("RGBA").getchannel("A")
+                values = np.asarray(grey, np.float32) / 255.0 * (np.asarray(shown, np.float32) / 255.0)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"mask = '{path}': not a readable image ({type(error).__name__})") from None
     if size != (width, height):
         accepted = f"must have the size of the frames, {width} x {height}"
         raise InputError(f"mask = '{path}': {size[0]} x {size[1]} pixels; {accepted}")
-    return values
+    return np.clip(values, 0.0, 1.0)

@@ -1,10 +1,13 @@
 """What ``magnify`` tells: warnings before and after, and one line at the end."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from lightning_mm.magnification.learned import Learned
 from lightning_mm.magnification.motions import Plan
@@ -59,26 +62,69 @@ class Magnified:
 
 
 def warnings_before(
-    plan: Plan, clip: Clip, method: Method, output_fps: float | None, made: tuple[Design, list[str]] | None
+    plan: Plan,
+    clip: Clip,
+    method: Method,
+    output_fps: Fraction,
+    made: tuple[Design, list[str]] | None,
+    pixels: int,
+    device: torch.device,
 ) -> list[str]:
-    """What a user should know before the work begins, in one line each."""
+    """What a user should know before the work begins, in one line each.
+
+    Args:
+        plan: What is amplified.
+        clip: The clip.
+        method: The method, ready to run.
+        output_fps: Frame rate of the output.
+        made: The filter and what is to be said of it.
+        pixels: Pixels that are magnified of each frame.
+        device: Where.
+    """
     warnings = [*clip.warnings, *(made[1] if made else [])]
     if abs(plan.alpha) > TRAINED_ALPHA and isinstance(method, Learned):
         warnings.append(f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")
-    if clip.has_audio and output_fps is not None:
-        warnings.append(f"the sound is left out, it does not fit the frame rate of {output_fps:g}")
-    if output_fps is None and clip.fps > PLAYABLE_FPS:
+    if clip.has_audio and output_fps != clip.fps:
+        warnings.append(f"the sound is left out, it does not fit the frame rate of {float(output_fps):g}")
+    if output_fps == clip.fps > PLAYABLE_FPS:
         warnings.append(
             f"the output has {float(clip.fps):g} frames per second, as the input; '--output_fps 30' slows it"
         )
-    if made is not None and method.frame_linear:
-        window = streaming(made[0]).memory(3 * clip.width * clip.height, itemsize=1 if clip.depth == 8 else 4)
-        if window > LARGE_WINDOW:
-            warnings.append(
-                f"the filter keeps {window / 1e9:.1f} GB of frames; fewer --taps, --filter butterworth, --scale or "
-                "--crop take less"
-            )
+    held = 0 if made is None else held_bytes(method, made[0], pixels, 1 if clip.depth == 8 else 4, device)
+    if held > LARGE_WINDOW:
+        warnings.append(
+            f"the filter keeps {held / 1e9:.1f} GB of frames; fewer --taps, --filter butterworth, --scale, --roi or "
+            "--crop take less"
+        )
     return warnings
+
+
+def held_bytes(method: Method, made: Design, pixels: int, itemsize: int, device: torch.device) -> float:
+    """Bytes of what a filter and its delay keep of a clip, found from a frame of 256 px.
+
+    Args:
+        method: The method, on its device.
+        made: The filter.
+        pixels: Pixels of a frame.
+        itemsize: Bytes of a value of a frame.
+        device: Where the method computes.
+    """
+    if method.frame_linear:
+        return streaming(made).memory(3 * pixels * itemsize, itemsize) + made.delay * 3 * pixels * itemsize
+    side = 256
+    with torch.inference_mode():
+        encoded = method.encode(torch.zeros(1, 3, side, side, device=device))
+        change = sum(part.nbytes for part in method.difference(encoded.signal, encoded.signal))
+        kept = sum(part.nbytes for part in _tensors((encoded.signal, encoded.carrier)))
+    return (streaming(made).memory(change) + made.delay * kept) * pixels / side**2
+
+
+def _tensors(values: Any) -> Iterator[torch.Tensor]:
+    if isinstance(values, torch.Tensor):
+        yield values
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from _tensors(value)
 
 
 def warn(lines: Iterable[str]) -> None:

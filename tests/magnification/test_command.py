@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from streams import Additive, Identity, Reference, Waves, noise, steps, write
+from streams import Additive, Identity, Reference, Waves, held, noise, steps, write
 
 import lightning_mm.magnification.command as command
 import lightning_mm.magnification.methods as methods
+from lightning_mm.classical.methods import METHODS
 from lightning_mm.cli import main
 from lightning_mm.errors import EXIT_PARTIAL, InputError
 from lightning_mm.machine import pick_device
 from lightning_mm.magnification.command import magnify
-from lightning_mm.magnification.engine import Engine, Static, stream
+from lightning_mm.magnification.engine import Engine, Static, Temporal, stream
 from lightning_mm.magnification.frames import levels
 from lightning_mm.magnification.learned import Learned
+from lightning_mm.magnification.summary import held_bytes
 from lightning_mm.models import Magnifier, MagnifierConfig
+from lightning_mm.temporal import FilterSpec, design, streaming
 from lightning_mm.video.colour import Colour
 from lightning_mm.video.opening import open_clip
 
@@ -178,8 +181,9 @@ def test_warnings(tmp_path, checkpoint, capsys):
 
 
 BAD = {
-    "alpha_nan": ({"alpha": float("nan")}, "alpha = nan: must be a finite number >= 0"),
+    "alpha_nan": ({"alpha": float("nan")}, "alpha = nan: must be a number from 0 to 10000"),
     "alpha_inf": ({"alpha": float("inf")}, "alpha = inf: must be"),
+    "alpha_huge": ({"alpha": 1e300}, "must be a number from 0 to 10000"),
     "alpha_negative": ({"alpha": -1.0}, "alpha = -1: must be >= 0; .*--inverse true"),
     "mode": ({"mode": "both"}, "mode = 'both': must be one of static, dynamic, temporal"),
     "reference_negative": ({"reference": -1}, "reference = -1"),
@@ -198,7 +202,8 @@ BAD = {
     "roi": ({"roi": "1,2,3"}, "roi = '1,2,3': must be X,Y,WIDTH,HEIGHT"),
     "scale": ({"scale": 0.0}, "scale = 0"),
     "mask": ({"mask": Path("no.png")}, "mask = 'no.png': not a readable image"),
-    "output_fps": ({"output_fps": -1.0}, "fps = -1"),
+    "output_fps": ({"output_fps": -1.0}, "output_fps = -1"),
+    "meta": ({"device": "meta"}, "device = 'meta': not available here"),
     "codec": ({"codec": "av1"}, "codec = 'av1': must be h264, or ffv1"),
     "crf": ({"crf": 99}, "crf = 99"),
     "batch": ({"batch": 0}, "batch = 0: must be at least 1"),
@@ -418,3 +423,17 @@ def test_killed_leaves_nothing_under_the_name(tmp_path, checkpoint):
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "out.mp4").exists()
     assert len(list(tmp_path.glob(".out.*"))) == 1
+
+
+@pytest.mark.parametrize("name", ["linear", "phase", "riesz"])
+def test_what_a_filter_keeps_is_known_beforehand(name):
+    """Against what it does keep: window, delayed frames and the signal to compare with, found by weighing them."""
+    height, width = 96, 128
+    made = design(FilterSpec("fir", 2.0, 4.0, taps=21, zero_phase=True), 25.0)
+    method = METHODS[name]()
+    motion = Temporal(streaming(made))
+    engine = Engine(method, motion, 2.0)
+    for frame in noise(25, height, width):
+        engine.push([frame])
+    told = held_bytes(method, made, height * width, 1, torch.device("cpu"))
+    assert 0.7 * held(motion) < told < 1.3 * held(motion)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage, signal
-from streams import Additive, Identity, Reference, Waves, noise
+from streams import Additive, Identity, Reference, Waves, held, noise
 
 from lightning_mm.classical.methods import METHODS
 from lightning_mm.magnification.engine import Dynamic, Engine, Static, Temporal, stream
@@ -115,27 +115,6 @@ def test_frames_are_pulled_one_at_a_time(motion):
     assert given == 8
 
 
-def held(motion):
-    """Bytes of the tensors that a motion holds on to, and of all that they hold on to."""
-    seen, waiting, total = set(), [motion], 0
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, torch.Tensor):
-            total += value.untyped_storage().nbytes()
-        elif isinstance(value, np.ndarray):
-            total += value.nbytes
-        elif isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, (list, tuple, set)) or type(value).__name__ == "deque":
-            waiting += list(value)
-        elif hasattr(value, "__dict__"):
-            waiting += list(vars(value).values())
-    return total
-
-
 @pytest.mark.parametrize(
     "motion",
     [
@@ -178,6 +157,14 @@ def test_cuda_equals_cpu(batch, motion):
     expected = stream(Engine(Learned(small()), motion(), 5.0), frames)
     found = stream(Engine(Learned(small().cuda()), motion(), 5.0, "cuda"), frames, batch)
     assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(found, expected, strict=True))
+
+
+def test_what_was_held_back_is_given_once():
+    engine = Engine(Identity(), temporal(FilterSpec("fir", 3.0, 6.0, 5, 1, True)), 5.0)
+    frames = noise(4)
+    given = engine.push(frames) + engine.flush()
+    assert len(given) == 4
+    assert engine.flush() == []
 
 
 def test_inference_mode_does_not_leak_to_the_consumer():
@@ -308,7 +295,8 @@ def test_sizes_of_classical_methods(name, size):
             assert all(np.array_equal(output, frame) for output, frame in zip(outputs, frames, strict=True))
 
 
-def test_tiles_are_taken_when_memory_runs_out(capsys):
+@pytest.mark.parametrize("allocate", ["gpu", "processor"])
+def test_tiles_are_taken_when_memory_runs_out(capsys, allocate):
     magnifier, frames = small(), noise(3, 150, 200)
     whole = list(stream(Engine(Learned(magnifier), Static(), 9.0), frames))
     method = Learned(magnifier)
@@ -316,7 +304,9 @@ def test_tiles_are_taken_when_memory_runs_out(capsys):
 
     def limited(texture, shape, size=None):
         if shape.shape[-1] > 90:
-            raise torch.OutOfMemoryError("no room")
+            if allocate == "processor":
+                torch.empty(10**16)  # the message is the system's own
+            raise torch.OutOfMemoryError("CUDA out of memory")
         return decode(texture, shape, size)
 
     magnifier.decode = limited
@@ -324,7 +314,7 @@ def test_tiles_are_taken_when_memory_runs_out(capsys):
     assert method.tile == 100
     assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(tiled, whole, strict=True))
     assert capsys.readouterr().err.count("warning: ") == 1
-    magnifier.decode = lambda *arguments: (_ for _ in ()).throw(torch.OutOfMemoryError("never"))
+    magnifier.decode = lambda *arguments: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory"))
     with pytest.raises(torch.OutOfMemoryError):
         next(iter(stream(Engine(Learned(magnifier), Static(), 9.0), frames)))
 

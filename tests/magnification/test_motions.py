@@ -56,6 +56,11 @@ def test_what_does_not_go_together_is_refused(options, reason):
     assert "\n" not in str(caught.value)
 
 
+def test_a_band_means_temporal_mode_whatever_the_preset():
+    plan = make_plan(band="4,8", preset_name="column")
+    assert (plan.mode, plan.alpha, plan.spec) == ("temporal", 7.0, FilterSpec("fir", 4.0, 8.0))
+
+
 def test_negative_alpha_when_asked_for():
     assert make_plan(alpha=-2.0, inverse=True).alpha == -2.0
 

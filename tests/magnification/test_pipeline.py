@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 
@@ -95,3 +97,45 @@ def test_an_error_in_the_body_wins_and_the_thread_ends():
         work("")
         raise KeyboardInterrupt
     assert threading.active_count() == before
+
+
+def test_a_signal_at_any_moment_neither_hangs_nor_breaks_a_lock():
+    """SIGTERM raises KeyboardInterrupt wherever the main thread is: in the midst of handing on, too."""
+    code = """
+import os, random, signal, threading, time
+from lightning_mm.magnification.pipeline import ahead, behind
+from lightning_mm.signals import terminable
+
+def shoot(after):
+    time.sleep(after)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+random.seed(0)
+for n in range(50):
+    shooter = threading.Thread(target=shoot, args=(random.uniform(0.0, 0.004),))
+    with terminable():
+        try:
+            shooter.start()
+            with behind(lambda item: None, depth=2) as work:
+                for item in ahead(iter(range(10**9)), depth=2):
+                    work(item)
+        except KeyboardInterrupt:
+            pass
+        shooter.join()
+print("survived")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "survived\n", "")
+
+
+def test_a_source_that_waits_is_told_to_hurry():
+    told = threading.Event()
+
+    def items():
+        yield 1
+        told.wait(60)
+
+    iterator = ahead(items(), hurry=told.set)
+    assert next(iterator) == 1
+    iterator.close()
+    assert told.is_set()

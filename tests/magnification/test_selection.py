@@ -54,6 +54,20 @@ def test_mask_weighs(tmp_path):
     assert np.array_equal(result[mask == 0], frame[mask == 0])
 
 
+def test_masks_of_sixteen_bits_and_of_transparency(tmp_path):
+    deep = np.zeros((120, 200), np.uint16)
+    deep[40:60, 80:100], deep[60:80, 80:100] = 40000, 300
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    weights = select(200, 120, None, tmp_path / "deep.png").weights
+    assert np.unique(weights) == pytest.approx([0.0, 300 / 65535, 40000 / 65535], abs=1e-6)
+    clear = np.full((120, 200, 4), 255, np.uint8)
+    clear[:, :100, 3] = 0
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    chosen = select(200, 120, None, tmp_path / "clear.png")
+    assert np.array_equal(chosen.weights[:, CONTEXT:, 0], np.ones((120, 100)))
+    assert not chosen.weights[:, :CONTEXT].any()
+
+
 def test_mask_and_region_together(tmp_path):
     Image.fromarray(np.full((120, 200), 255, np.uint8)).save(tmp_path / "white.png")
     both = select(200, 120, (60, 50, 40, 20), tmp_path / "white.png")
