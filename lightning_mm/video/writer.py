@@ -210,9 +210,7 @@ class ClipWriter:
         check_output(self.output, part.path if part else None, overwrite, codec, crf)
         if codec == "ffv1" and width == 1 and height > _TALLEST_LINE:
             limit = f"must have at most {_TALLEST_LINE} rows where they are 1 pixel wide"
-            raise InputError(
-                f"{self.output}: frames of 1 x {height} pixels as lossless video (codec = 'ffv1'); {limit}"
-            )
+            raise InputError(f"{self.output}: frames of 1 x {height} pixels, with codec = 'ffv1', {limit}")
         self.size, self.fps = (height, width), fps
         colour = colour or Colour.usual(height)
         lossless = codec == "ffv1" or is_folder(self.output)
