@@ -89,9 +89,14 @@ def convert(args: list[str]) -> None:
 
 def measure(args: list[str]) -> None:
     """Measure motion: displacement, frequencies, the band to magnify, the magnification reached."""
+    from lightning_mm.errors import PartialInputError
     from lightning_mm.measuring.command import measure
+    from lightning_mm.measuring.findings import Findings
 
-    call(measure, "measure", args)
+    found = call(measure, "measure", args)
+    assert isinstance(found, Findings)
+    if found.partial:
+        raise PartialInputError(f"{found.source} was measured as far as it could be read")
 
 
 def evaluate(args: list[str]) -> None:

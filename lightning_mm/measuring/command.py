@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lightning_mm.measuring.bands import BandSearch
 from lightning_mm.measuring.comparing import compared
 from lightning_mm.measuring.findings import Findings
 from lightning_mm.measuring.grid import GridTracker, grid_points
-from lightning_mm.measuring.motion import LEAST_FRAMES, MotionTracker
+from lightning_mm.measuring.motion import LEAST_FRAMES, UNLIKE, MotionTracker
 from lightning_mm.measuring.printing import magnify_command, suggestion_lines, summary_lines
 from lightning_mm.measuring.scale import Scale
 from lightning_mm.measuring.tables import spectrum_table, waveform_table
@@ -69,7 +70,7 @@ def measure(
         overwrite: Replace outputs that exist already.
 
     Returns:
-        What was found, which is also printed.
+        What was found, which is also printed. With ``compare``, over the frames that both clips have.
 
     Raises:
         InputError: An option or the clip is not usable, or there is nothing to track. Nothing has been written then.
@@ -94,7 +95,7 @@ def measure(
     _warn(clip.warnings)
     tables = csv is not None or spectrum_csv is not None
     found = _read(clip, other, _Wanted(place, points, suggest_band, tables, picture, scale))
-    _warn(line for each in (clip, other) if each is not None and (line := each.partial))
+    _warn(found.warnings)
     command = None
     print("\n".join([*summary_lines(found), *suggestion_lines(found)]))
     if found.suggestion is not None:
@@ -125,7 +126,15 @@ def _read(clip: Clip, other: Clip | None, wanted: _Wanted) -> Findings:
     first: NDArray[Any] | None = None
     motion = magnified = grid = search = None
     frames = 0
+    shorter = clip
+    warnings: list[str] = []
     for before, after in _frames(clip, other):
+        if before is None or (after is None and other is not None):
+            assert other is not None
+            shorter, longer = (clip, other) if before is None else (other, clip)
+            common = f"{frames} frames, {longer.name} has more; the first {frames} of both are compared"
+            warnings.append(f"{shorter.name}: {common}")
+            break
         if first is None:
             first = before.copy()
             if wanted.points is None:
@@ -133,7 +142,8 @@ def _read(clip: Clip, other: Clip | None, wanted: _Wanted) -> Findings:
             else:
                 grid = _grid_tracker(before, clip, wanted.points, needed=not wanted.band)
             if other is not None and after is not None:
-                magnified = MotionTracker(after, wanted.place, other.name, gaps=True)
+                points = None if motion is None else motion.points
+                magnified = MotionTracker(after, wanted.place, other.name, gaps=True, points=points)
             search = BandSearch(before, wanted.place) if wanted.band else None
         for each in (motion, grid, search):
             if each is not None:
@@ -144,9 +154,19 @@ def _read(clip: Clip, other: Clip | None, wanted: _Wanted) -> Findings:
             wanted.picture.add(before, after)
         frames += 1
     if first is None or frames < LEAST_FRAMES:
-        raise InputError(f"{clip.name}: {frames} frames; measuring motion takes at least {LEAST_FRAMES}")
+        raise InputError(f"{shorter.name}: {frames} frames; measuring motion takes at least {LEAST_FRAMES}")
     fps = float(clip.fps)
     regions = [None if each is None else each.motion(fps) for each in (motion, magnified)]
+    comparison = None
+    if other is not None and regions[0] is not None and regions[1] is not None:
+        try:
+            comparison = compared(regions[0], regions[1])
+        except InputError as error:
+            raise InputError(f"{other.name}: {error}") from None
+    if regions[0] is not None and regions[0].unlike > UNLIKE:
+        instead = "choose one part with --roi" + ("" if other is not None else ", or --grid")
+        warnings.append(f"{clip.name}: the region's points do not move alike; {instead}")
+    missing = [each.partial for each in (clip, other) if each is not None and each.partial]
     return Findings(
         source=clip.name,
         first=first,
@@ -157,10 +177,12 @@ def _read(clip: Clip, other: Clip | None, wanted: _Wanted) -> Findings:
         motion=regions[0],
         grid=None if grid is None else grid.motion(fps),
         magnified=regions[1],
-        comparison=None if regions[0] is None or regions[1] is None else compared(regions[0], regions[1]),
+        comparison=comparison,
         searched=wanted.band,
         suggestion=None if search is None else search.suggestion(fps),
         slice=None if wanted.picture is None else wanted.picture.draw(),
+        partial="; ".join(missing) or None,
+        warnings=(*missing, *warnings),
     )
 
 
@@ -180,13 +202,13 @@ def _grid_tracker(frame: NDArray[Any], clip: Clip, points: NDArray[np.float64], 
     return grid
 
 
-def _frames(clip: Clip, other: Clip | None) -> Iterator[tuple[Frame, Frame | None]]:
-    """Frames of the clip, each with that of the other clip as far as both go."""
+def _frames(clip: Clip, other: Clip | None) -> Iterator[tuple[Frame | None, Frame | None]]:
+    """Frames of the clip, each with that of the other clip; ``None`` where one of two has ended."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("measuring", total=clip.frames)
-        pairs = ((frame, None) for frame in clip) if other is None else zip(clip, other, strict=False)
+        pairs = ((frame, None) for frame in clip) if other is None else zip_longest(clip, other)
         for pair in pairs:
             yield pair
             progress.advance(task)
@@ -208,7 +230,7 @@ def _check_outputs(input: str, compare: Path | None, outputs: dict[str, Path | N
     for option, path in given.items():
         for source in (Path(input), compare):
             check_file(path, source, overwrite)
-        twin = next((other for other in given if other != option and given[other] == path), None)
+        twin = next((other for other in given if other != option and given[other].resolve() == path.resolve()), None)
         if twin is not None:
             raise InputError(f"{option} = '{path}': is the name of {twin} as well; choose another")
 

@@ -34,6 +34,8 @@ class Findings:
         searched: Whether a band to magnify was looked for.
         suggestion: The band, where one was found.
         slice: Slice picture, where one was asked for.
+        partial: Why frames of a clip are missing, as one line; ``None`` when nothing is.
+        warnings: One line each: what makes the measurement doubtful.
     """
 
     source: str
@@ -49,6 +51,8 @@ class Findings:
     searched: bool = False
     suggestion: Suggestion | None = None
     slice: Image.Image | None = None
+    partial: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def spectrum(self) -> Spectrum | None:

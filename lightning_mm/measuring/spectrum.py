@@ -206,6 +206,12 @@ def direction_at(displacement: Displacement, fps: float, frequency: float) -> ND
     return axis if axis[np.argmax(np.abs(axis))] > 0.0 else -axis
 
 
+def sines_at(displacement: Displacement, fps: float, frequency: float) -> NDArray[np.float64]:
+    """Sine and cosine parts (2, N, D) in px of points (T, N, D) at a frequency in Hz, beside a straight line each."""
+    flat = bridged(displacement.reshape(len(displacement), -1))
+    return _sines(flat, fps, [frequency])[0].reshape(2, *displacement.shape[1:])
+
+
 def _sines(values: NDArray[np.float64], fps: float, frequencies: list[float]) -> NDArray[Any]:
     """(F, 2, C): sine and cosine parts at frequencies in series (T, C), fitted together with a straight line."""
     phase = 2.0 * math.pi / fps * np.arange(len(values))[:, None] * np.asarray(frequencies, np.float64)

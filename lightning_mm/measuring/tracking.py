@@ -87,26 +87,43 @@ class Tracker:
         frame: uint8 or uint16 RGB (H, W, 3).
         region: Left, top, width and height in pixels.
         source: What the frame is of, for messages.
+        points: (N, 2) as (x, y) px, to follow these instead of corners of this frame, as far as they show texture.
+
+    Attributes:
+        points: (N, 2) px, the points that are followed.
 
     Raises:
         InputError: OpenCV is not installed, or the region has nothing to track.
     """
 
-    def __init__(self, frame: NDArray[Any], region: Region, source: str) -> None:
-        self._points = PointTracker(frame, corners(frame, region))
+    def __init__(
+        self, frame: NDArray[Any], region: Region, source: str, points: NDArray[np.floating] | None = None
+    ) -> None:
+        self._points = PointTracker(frame, corners(frame, region) if points is None else points)
+        if points is not None and not (self._points.kinds != FLAT).any():
+            self._points = PointTracker(frame, corners(frame, region))
         if not (self._points.kinds != FLAT).any():
             text = ",".join(map(str, region))
             raise InputError(f"{source}: region {text} has no corner to track; choose another")
         wanted = CORNER if (self._points.kinds == CORNER).any() else EDGE
         self._used = self._points.kinds == wanted
+        self.points = self._points.points[self._used]
+
+    def each(self, frame: NDArray[Any]) -> NDArray[np.float64]:
+        """Displacement (N, 2) as (x, y) px of every point, NaN where it is lost."""
+        return self._points(frame)[self._used]
 
     def __call__(self, frame: NDArray[Any]) -> tuple[NDArray[np.float64], int]:
         """Displacement (x, y) in px of the region, the median over corners, and the number of corners found."""
-        moved = self._points(frame)[self._used]
-        moved = moved[np.isfinite(moved).all(axis=1)]
-        if not len(moved):
-            return np.full(2, math.nan), 0
-        return np.median(moved, axis=0), len(moved)
+        return common(self.each(frame))
+
+
+def common(moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """The median (x, y) of displacements (N, 2), and how many of them are known; NaN where none is."""
+    moved = moved[np.isfinite(moved).all(axis=1)]
+    if not len(moved):
+        return np.full(2, math.nan), 0
+    return np.median(moved, axis=0), len(moved)
 
 
 def corners(frame: NDArray[Any], region: Region) -> NDArray[np.float64]:
