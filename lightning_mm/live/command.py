@@ -23,8 +23,8 @@ from lightning_mm.temporal.spec import Kind
 from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.excerpt import excerpt
 from lightning_mm.video.opening import open_clip
+from lightning_mm.video.outputs import check_output
 from lightning_mm.video.regions import region
-from lightning_mm.video.writer import check_output
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """``lightning-mm magnify``: from a clip to a magnified clip."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -26,10 +27,11 @@ from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.excerpt import excerpt
 from lightning_mm.video.opening import open_clip
+from lightning_mm.video.outputs import check_file, check_output
 from lightning_mm.video.regions import region
 from lightning_mm.video.sinks import Codec
 from lightning_mm.video.slices import SliceLine, SlicePicture, slice_path
-from lightning_mm.video.writer import ClipWriter, check_file, check_output
+from lightning_mm.video.writer import ClipWriter
 
 GPU_BATCH = 4
 
@@ -135,7 +137,7 @@ def magnify(
     check_output(output, input, overwrite, codec, crf)
     picture_path = None if slice is None else slice_path(output, slice_image, Path(input), overwrite)
     if response is not None:
-        _check_page(response, Path(input), overwrite)
+        _check_page(response, output, Path(input), overwrite)
     whole = _opened(input, fps)
     part = None if crop is None else region(crop, whole.width, whole.height, "crop")
     clip = excerpt(whole, start, end, part, scale)
@@ -226,13 +228,13 @@ def magnify(
 
 def _opened(input: str | Path, fps: float | None) -> Clip:
     """The clip at the rate that it is played at; a folder of images has none but what it is told."""
-    return open_clip(input, fps if Path(input).is_dir() else None)
+    return open_clip(input, fps if os.path.isdir(input) else None)
 
 
-def _check_page(page: Path, source: Path, overwrite: bool) -> None:
+def _check_page(page: Path, output: Path, source: Path, overwrite: bool) -> None:
     if page.suffix.lower() != ".html":
         raise InputError(f"response = '{page}': must be the name of an .html file")
-    check_file(page, source, overwrite)
+    check_file(page, source, overwrite, output)
 
 
 def _reference(clip: Clip, plan: Plan) -> tuple[Frame | None, Iterable[Frame]]:

@@ -26,9 +26,9 @@ from lightning_mm.runs import write_text_atomically
 from lightning_mm.video.clip import Clip
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.opening import open_clip
+from lightning_mm.video.outputs import check_file
 from lightning_mm.video.regions import Region, region
 from lightning_mm.video.slices import SliceLine, SlicePicture
-from lightning_mm.video.writer import check_file
 
 
 def measure(

@@ -1,5 +1,6 @@
 """Opening clips, whatever they are stored in or come from."""
 
+import os
 from pathlib import Path
 
 from lightning_mm.errors import InputError
@@ -33,9 +34,9 @@ def open_clip(path: Path | str, fps: float | None = None) -> Clip:
     if source is not None:
         return source
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # where pathlib raises over names that are too long
         return ImageFolder(path, rate)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path}: no such file or folder; {ACCEPTED}")
     if path.suffix.lower() in SUFFIXES:
         return PhotronFile(path, rate)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lightning_mm.errors import InputError
 from lightning_mm.video.colour import Frame
-from lightning_mm.video.writer import check_file, temporary_name
+from lightning_mm.video.outputs import check_file, temporary_name
 
 MAX_WIDTH = 4096
 MIN_WIDTH = 480

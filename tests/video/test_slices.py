@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from lightning_mm.errors import InputError
+from lightning_mm.video.outputs import check_file
 from lightning_mm.video.slices import MAX_WIDTH, MIN_WIDTH, SliceLine, SlicePicture, slice_path
-from lightning_mm.video.writer import check_file
 
 
 def test_parse():

@@ -10,7 +10,8 @@ from streams import written
 from lightning_mm.errors import InputError
 from lightning_mm.video.colour import Colour
 from lightning_mm.video.opening import open_clip
-from lightning_mm.video.writer import ClipWriter, check_output
+from lightning_mm.video.outputs import check_output
+from lightning_mm.video.writer import ClipWriter
 
 COLOURS = (
     (255, 0, 0),
