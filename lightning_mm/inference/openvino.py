@@ -1,5 +1,6 @@
 """Modules of a magnifier run by OpenVINO, on CPUs."""
 
+import functools
 import logging
 from typing import Any
 
@@ -27,7 +28,7 @@ class OpenVinoModule(nn.Module):
     def __init__(self, module: nn.Module, half: bool = False) -> None:
         super().__init__()
         self.module = module
-        self._openvino = require_openvino()
+        require_openvino()
         self._settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -52,7 +53,15 @@ class OpenVinoModule(nn.Module):
             exported = torch.export.export(self.module, tuple(torch.zeros(tensor.shape) for tensor in inputs))
         model = _converted(exported)
         model.reshape({place: list(tensor.shape) for place, tensor in enumerate(inputs)})
-        return self._openvino.Core().compile_model(model, "CPU", self._settings)
+        return _core().compile_model(model, "CPU", self._settings)
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the process: where the last one goes, it takes its libraries along, and a signal that is handled later ends
+    in a segmentation fault.
+    """
+    return require_openvino().Core()
 
 
 def _converted(exported: torch.export.ExportedProgram) -> Any:

@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -173,3 +175,26 @@ def test_cuda_keeps_small_motion(trained, backend, precision):
         added = (ready(a, b, 20.0) - ready(a, b, 1.0)).cpu()
         wanted = expected_of(trained) - trained(*pair(), 1.0)
     assert_same_motion(added, wanted)
+
+
+def test_signals_are_handled_when_openvino_has_gone():
+    """Libraries that went with their last user used to end the process at the next signal."""
+    pytest.importorskip("openvino")
+    code = """
+import gc, os, signal, warnings
+warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+import torch
+from lightning_mm.inference.prepare import prepare
+from lightning_mm.models import Magnifier, MagnifierConfig
+
+config = MagnifierConfig(encoder_channels=4, decoder_depth=0, decoder_channels=4)
+ready = prepare(Magnifier(config).eval(), "cpu", "openvino")
+with torch.inference_mode():
+    ready(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), 2.0)
+del ready
+gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
