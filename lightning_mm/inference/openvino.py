@@ -58,8 +58,9 @@ class OpenVinoModule(nn.Module):
 
 @functools.cache
 def _core() -> Any:
-    """One for the process: where the last one goes, it takes its libraries along, and a signal that is handled later ends
-    in a segmentation fault.
+    """One for the process.
+
+    Where the last one goes, its libraries go along, and the next signal that is handled ends in a segmentation fault.
     """
     return require_openvino().Core()
 
