@@ -40,6 +40,11 @@ LONGEST = [
     "spaces/test_sampling.py",
     "tasks/test_supernet_ranks.py",
     "tracking/test_server.py",
+    "inference/test_prepare.py",
+    "demo/test_page.py",
+    "magnification/test_command.py",
+    "benchmarking/test_video.py",
+    "magnification/test_pipeline.py",
 ]
 
 

@@ -12,7 +12,7 @@ def test_items_come_in_order_and_from_another_thread():
     threads = set()
 
     def items():
-        for n in range(50):
+        for n in range(30):
             threads.add(threading.current_thread())
             yield n
 
@@ -25,7 +25,7 @@ def test_no_more_than_the_depth_is_read_ahead():
     read = []
 
     def items():
-        for n in range(50):
+        for n in range(30):
             read.append(n)
             yield n
 
@@ -111,7 +111,7 @@ def shoot(after):
     os.kill(os.getpid(), signal.SIGTERM)
 
 random.seed(0)
-for n in range(50):
+for n in range(30):
     shooter = threading.Thread(target=shoot, args=(random.uniform(0.0, 0.004),))
     with terminable():
         try:
