@@ -255,12 +255,19 @@ def shaking(resolution: Resolution, frames: int) -> Iterator[Frame]:
         yield np.ascontiguousarray(image[: resolution.height, x : x + resolution.width])
 
 
+# Not by the parent's account of its children: that begins with what the parent holds when it starts them.
 _CHILD = """
-import json, sys, warnings
+import json, pathlib, resource, sys, warnings
 warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 from lightning_mm.magnification.command import magnify
 options = json.loads(sys.argv[1])
-print(json.dumps({"seconds": magnify(**options).seconds}))
+seconds = magnify(**options).seconds
+status = pathlib.Path("/proc/self/status")
+if status.exists():
+    peak = next(1024 * int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
 """
 
 
@@ -271,12 +278,8 @@ def _run(setup: Setup, device: torch.device, clip: Path, output: Path) -> tuple[
     }
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, "-c", _CHILD, json.dumps(options)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | threads) as child:
-        assert child.stdout is not None
-        printed = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        raise InputError(f"magnifying {clip.name} with {setup.name} failed with exit code {child.returncode}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return json.loads(printed.splitlines()[-1])["seconds"], usage.ru_maxrss * unit
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | threads, check=False)
+    if done.returncode != 0:
+        raise InputError(f"magnifying {clip.name} with {setup.name} failed with exit code {done.returncode}")
+    told = json.loads(done.stdout.splitlines()[-1])
+    return told["seconds"], told["peak_bytes"]

@@ -73,6 +73,14 @@ def test_every_setup_is_measured_beside_the_reference(monkeypatch):
     assert eager.ratio.raw == tuple(a / b for a, b in zip(plain.seconds.raw, eager.seconds.raw, strict=True))
 
 
+def test_memory_is_that_of_the_magnification_alone():
+    """Whatever this process holds, here half a gigabyte more than the other needs."""
+    held = np.ones(10**9, np.uint8)
+    found = video.from_file(Setup("tiny"), SMALL, torch.device("cpu"), 8)
+    assert 100e6 < found.peak_bytes[0] < 900e6
+    assert held[-1] == 1
+
+
 def test_table():
     seconds = Summary.of([0.1, 0.1, 0.2])
     file = FromFile((3, 9), (1.0, 2.0), (10**9, 102 * 10**7))
