@@ -12,7 +12,7 @@ def test_items_come_in_order_and_from_another_thread():
     threads = set()
 
     def items():
-        for n in range(30):
+        for n in range(50):
             threads.add(threading.current_thread())
             yield n
 
@@ -25,7 +25,7 @@ def test_no_more_than_the_depth_is_read_ahead():
     read = []
 
     def items():
-        for n in range(30):
+        for n in range(50):
             read.append(n)
             yield n
 
