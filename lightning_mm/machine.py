@@ -11,7 +11,7 @@ import torch
 
 from lightning_mm.errors import InputError
 
-_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def is_busy(load: float | None, cores: int) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a tensor does not fit in the memory of its device, which only GPUs say by its type."""
-    if isinstance(error, torch.OutOfMemoryError):
+    """Whether an error says that memory has run out, which only Python and GPUs say by its type."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)

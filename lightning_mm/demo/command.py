@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from lightning_mm.live.hosts import is_loopback, is_own_host
 from lightning_mm.machine import pick_device
 from lightning_mm.measuring.tracking import require_opencv
 from lightning_mm.signals import stop_wished
+from lightning_mm.terminal import warn
 from lightning_mm.weights.loading import locate
 
 
@@ -66,7 +66,7 @@ def serving(
     """
     address, port = _free(host, port)
     if not is_loopback(address):
-        print(f"warning: host = {host}: everyone who reaches this machine can use the page", file=sys.stderr)
+        warn([f"host = {host}: everyone who reaches this machine can use the page"])
     with tempfile.TemporaryDirectory(prefix="lightning-mm-demo-", ignore_cleanup_errors=True) as directory:
         folder = Path(directory)
         with _environment(folder):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lightning_mm.video.colour import Frame
+from lightning_mm.video.pixels import as_depth
 from lightning_mm.video.regions import Region
 
 _POINT, _REGION = "#e69f00", "#d55e00"
@@ -30,9 +31,8 @@ def frame_picture(
         region: Left, top, width and height in pixels.
         corner: (x, y) of one corner of a region, the other of which is still to come.
     """
-    levels = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8) if frame.dtype == np.uint16 else frame
     factor = enlargement(frame)
-    picture = Image.fromarray(np.ascontiguousarray(levels).repeat(factor, axis=0).repeat(factor, axis=1))
+    picture = Image.fromarray(np.ascontiguousarray(as_depth(frame, 8)).repeat(factor, axis=0).repeat(factor, axis=1))
     draw = ImageDraw.Draw(picture)
     for x, y in [] if region is not None else (points + 0.5) * factor:
         for radius, colour, width in ((6, "black", 4), (5, _POINT, 2)):

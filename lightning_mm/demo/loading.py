@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from lightning_mm.demo.limits import Limits
 from lightning_mm.errors import InputError
-from lightning_mm.measuring.bands import POINTS, Suggestion, suggest_band
+from lightning_mm.measuring.bands import Suggestion, suggest_band, textured_points
 from lightning_mm.measuring.findings import Findings
-from lightning_mm.measuring.grid import GridMotion, GridTracker, grid_points
+from lightning_mm.measuring.grid import GridMotion, GridTracker
 from lightning_mm.measuring.motion import LEAST_FRAMES
 from lightning_mm.measuring.printing import plain
 from lightning_mm.measuring.scale import Scale
 from lightning_mm.measuring.spectrum import direction_at
-from lightning_mm.measuring.tracking import FLAT, PointTracker
 from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.opening import open_clip
@@ -150,10 +149,7 @@ def _textured(frame: Frame) -> NDArray[np.float64]:
     """Points with texture, spread over the frame."""
     height, width = frame.shape[:2]
     step = max(2, round((width * height / CANDIDATES) ** 0.5))
-    points = grid_points(str(step), (0, 0, width, height))
-    points = points[PointTracker(frame, points).kinds != FLAT]
-    spread = np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int)
-    return points[spread]
+    return textured_points(frame, (0, 0, width, height), step)
 
 
 def _lines(band: Suggestion | None) -> tuple[str, ...]:

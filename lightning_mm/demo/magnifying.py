@@ -1,33 +1,30 @@
 """One run of the demo: the clip magnified, written twice for the player, sliced and measured on the way."""
 
 import time
-from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from lightning_mm.demo.loading import Analysis, Loaded
 from lightning_mm.demo.meter import Meter
 from lightning_mm.errors import InputError
 from lightning_mm.machine import pick_device
-from lightning_mm.magnification.engine import Engine, stream
+from lightning_mm.magnification.engine import Engine
 from lightning_mm.magnification.methods import MethodName, make_method
 from lightning_mm.magnification.motions import Mode, make_plan
 from lightning_mm.magnification.pipeline import ahead, behind
+from lightning_mm.magnification.running import magnified_pairs, magnifying
 from lightning_mm.magnification.selection import select
 from lightning_mm.measuring.findings import Findings
 from lightning_mm.temporal.spec import Kind
-from lightning_mm.video.colour import Frame
 from lightning_mm.video.regions import Region, region
 from lightning_mm.video.slices import SliceLine, SlicePicture
 from lightning_mm.video.writer import ClipWriter
 
-GPU_BATCH = 4
 PLAYABLE_FPS, SLOWED_FPS = 120, 30
 
 
@@ -125,20 +122,15 @@ def magnify_loaded(loaded: Loaded, options: Options, folder: Path) -> Generator[
     played = clip.fps if clip.fps <= PLAYABLE_FPS else Fraction(SLOWED_FPS)
     meter = Meter(loaded, rate, asked, analysis.points)
     paths = folder / "input.mp4", folder / "magnified.mp4"
-    kept: deque[Frame] = deque()
     began, done = time.perf_counter(), 0
     with ExitStack() as stack:
-        # TF32 convolutions would be coarser than the motions that are compared.
-        stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False))
+        stack.enter_context(magnifying(clip, target))
         writers = [
             stack.enter_context(ClipWriter(path, clip.width, clip.height, played, colour=clip.colour)) for path in paths
         ]
         writes = [stack.enter_context(behind(writer.write)) for writer in writers]
         frames = stack.enter_context(closing(ahead(clip)))
-        parts = (chosen.cut(frame) for frame in _keeping(frames, kept))
-        for magnified in stream(engine, parts, GPU_BATCH if target.type == "cuda" else 1):
-            before = kept.popleft()
-            after = chosen.put(before, magnified)
+        for before, after in magnified_pairs(engine, frames, chosen):
             for write, frame in zip(writes, (before, after), strict=True):
                 write(frame)
             picture.add(before, after)
@@ -154,12 +146,6 @@ def magnify_loaded(loaded: Loaded, options: Options, folder: Path) -> Generator[
     lines += [f"warning: {line}" for line in (made[1] if made else [])]
     findings, measured = meter.findings()
     return Run(*paths, picture.draw(plan.alpha), findings, (*measured, *lines), (clip.width, clip.height))
-
-
-def _keeping(frames: Iterator[Frame], kept: deque[Frame]) -> Iterator[Frame]:
-    for frame in frames:
-        kept.append(frame)
-        yield frame
 
 
 def _line(text: str, asked: Region | None, analysis: Analysis, width: int, height: int) -> SliceLine:

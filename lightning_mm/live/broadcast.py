@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
 from lightning_mm.video.colour import Frame
+from lightning_mm.video.pixels import as_depth
 
 QUALITY = 88
 MOST_VIEWERS = 8
@@ -86,7 +86,6 @@ class Broadcast:
 
 def jpeg(frame: Frame, quality: int = QUALITY) -> bytes:
     """A frame, uint8 or uint16 RGB (H, W, 3), as JPEG of 8 bits."""
-    levels = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8) if frame.dtype == np.uint16 else frame
     content = io.BytesIO()
-    Image.fromarray(levels).save(content, "JPEG", quality=quality)
+    Image.fromarray(as_depth(frame, 8)).save(content, "JPEG", quality=quality)
     return content.getvalue()

@@ -66,6 +66,7 @@ class Newest:
     ) -> None:
         """Stop reading."""
         self._stopped.set()
+        self._clip.stop()
         self._thread.join(_PATIENCE)
 
     @property

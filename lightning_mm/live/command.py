@@ -4,8 +4,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from lightning_mm.errors import InputError
 from lightning_mm.inference.prepare import Backend, Precision
 from lightning_mm.live.hosts import is_loopback
@@ -16,10 +14,12 @@ from lightning_mm.live.status import Latency
 from lightning_mm.machine import pick_device
 from lightning_mm.magnification.methods import MethodName, make_method
 from lightning_mm.magnification.motions import Mode, Plan, make_plan
+from lightning_mm.magnification.running import magnifying
 from lightning_mm.magnification.selection import select
-from lightning_mm.magnification.summary import TRAINED_ALPHA, warn
+from lightning_mm.magnification.summary import beyond_training
 from lightning_mm.signals import stop_wished
 from lightning_mm.temporal.spec import Kind
+from lightning_mm.terminal import warn
 from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.excerpt import excerpt
 from lightning_mm.video.opening import open_clip
@@ -94,7 +94,7 @@ def live(
         method: learned, or a classical method: linear, phase or riesz.
         fps: True frame rate in Hz of a file, where its own is only for playing (high-speed footage); bands refer to it.
         crop: X,Y,WIDTH,HEIGHT in pixels: cut the picture to this part of it.
-        scale: Factor on the picture's size, before anything else is done: smaller is faster.
+        scale: Factor on the picture's size, behind the crop and in front of all else: smaller is faster.
         roi: X,Y,WIDTH,HEIGHT in pixels: magnify this region only; the rest of the picture stays as it is.
         side_by_side: Show the source to the left of what is magnified.
         loop: Start a file again at its end.
@@ -124,27 +124,20 @@ def live(
         rate = float(clip.fps if fps is None else exact_rate(fps))
         _check_band(plan, clip, rate)
         chosen = select(clip.width, clip.height, None if roi is None else region(roi, clip.width, clip.height), None)
-        warnings = [*clip.warnings]
-        if abs(plan.alpha) > TRAINED_ALPHA and method == "learned":
-            warnings.append(f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")
+        ready = make_method(method, weights, target, backend, precision)
+        warnings = [*clip.warnings, *beyond_training(plan, ready)]
         if not is_loopback(str(server.server_address[0])):
             warnings.append(f"host = {host}: everyone who reaches this machine can watch and control")
         warn(warnings)
         session = Session(
-            clip, rate, make_method(method, weights, target, backend, precision), plan, chosen, str(target),
+            clip, rate, ready, plan, chosen, str(target),
             side_by_side, loop, None if record is None else Recorder(record, overwrite), warnings,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )  # fmt: skip
         known = len(session.warnings)
         print(f"{clip.name}: {plan.describe()}; open {server.url} (Ctrl-C ends)", flush=True)
-        try:
-            with stop_wished(lambda: None) as stop, server.serving(session):
-                session.run(stop, duration)
-        except torch.OutOfMemoryError:
-            size = f"{clip.width} x {clip.height}"
-            raise InputError(
-                f"{clip.name}: frames of {size} do not fit in the memory of {target}; try --scale or --device cpu"
-            ) from None
+        with magnifying(clip, target), stop_wished(lambda: None) as stop, server.serving(session):
+            session.run(stop, duration)
     later = [*session.warnings[known:], *([clip.partial] if clip.partial else [])]
     warn(later)
     counted = session.counters

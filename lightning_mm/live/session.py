@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from lightning_mm.live.broadcast import Broadcast, jpeg
 from lightning_mm.live.capture import Captured, Newest
@@ -99,14 +98,11 @@ class Session:
         Raises:
             InputError: The source failed, or the recording cannot be written.
         """
-        # TF32 convolutions would be coarser than the motions that are compared.
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
         try:
-            with exact:
-                self._rehearse()
-                end = None if duration is None else time.monotonic() + duration
-                with Newest(self._clip, self._fps, self._loop) as newest:
-                    self._show(newest, stop, end)
+            self._rehearse()
+            end = None if duration is None else time.monotonic() + duration
+            with Newest(self._clip, self._fps, self._loop) as newest:
+                self._show(newest, stop, end)
         finally:
             self._state = "ended"
             self.broadcast.close()

@@ -5,24 +5,24 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lightning_mm.errors import InputError
 from lightning_mm.inference.prepare import Backend, Precision
-from lightning_mm.machine import is_out_of_memory, pick_device
-from lightning_mm.magnification.engine import Engine, stream
+from lightning_mm.machine import pick_device
+from lightning_mm.magnification.engine import Engine
 from lightning_mm.magnification.frames import levels
 from lightning_mm.magnification.methods import MethodName, make_method
 from lightning_mm.magnification.motions import Mode, Plan, make_plan
 from lightning_mm.magnification.pipeline import ahead, behind
-from lightning_mm.magnification.selection import Selection, select
-from lightning_mm.magnification.summary import Magnified, report, warn, warnings_before
+from lightning_mm.magnification.running import magnified_pairs, magnifying
+from lightning_mm.magnification.selection import select
+from lightning_mm.magnification.summary import Magnified, report, warnings_before
 from lightning_mm.temporal.spec import Kind
+from lightning_mm.terminal import frames_bar, warn
 from lightning_mm.video.clip import Clip, exact_rate
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.excerpt import excerpt
@@ -32,8 +32,6 @@ from lightning_mm.video.regions import region
 from lightning_mm.video.sinks import Codec
 from lightning_mm.video.slices import SliceLine, SlicePicture, slice_path
 from lightning_mm.video.writer import ClipWriter
-
-GPU_BATCH = 4
 
 
 def magnify(
@@ -169,41 +167,26 @@ def magnify(
     anchor, frames = _reference(clip, plan)
     motion = plan.motion(made[0] if made else None, None if anchor is None else levels([chosen.cut(anchor)], target))
     engine = Engine(ready, motion, plan.alpha, target)
-    kept: deque[Frame] = deque()  # input frames whose magnified ones have not come yet, where they are needed
-    try:
-        # TF32 convolutions would be coarser than the motions that are compared.
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
-        with (
-            exact,
-            writer,
-            behind(writer.write) as write,
-            closing(ahead(frames, hurry=clip.stop)) as read,
-            _progress() as progress,
-        ):
-            task = progress.add_task("magnifying", total=clip.frames)
-            keep = side_by_side or picture is not None or chosen.weights is not None
-            parts = _cut(read, chosen, kept if keep else None)
-            for magnified in stream(engine, parts, batch or (GPU_BATCH if target.type == "cuda" else 1)):
-                before = kept.popleft() if keep else magnified
-                after = chosen.put(before, magnified)
-                write(np.concatenate((before, after), axis=1) if side_by_side else after)
-                if picture is not None:
-                    picture.add(before, after)
-                progress.advance(task)
-            # In front of the renaming of the clip: what fails leaves nothing.
-            if picture is not None and picture_path is not None:
-                picture.save(picture_path, plan.alpha)
-            if response is not None and made is not None:
-                from lightning_mm.temporal.response import write_response
+    with (
+        magnifying(clip, target),
+        writer,
+        behind(writer.write) as write,
+        closing(ahead(frames, hurry=clip.stop)) as read,
+        frames_bar() as bar,
+    ):
+        task = bar.add_task("magnifying", total=clip.frames)
+        for before, after in magnified_pairs(engine, read, chosen, batch, side_by_side or picture is not None):
+            write(np.concatenate((before, after), axis=1) if side_by_side else after)
+            if picture is not None:
+                picture.add(before, after)
+            bar.advance(task)
+        # In front of the renaming of the clip: what fails leaves nothing.
+        if picture is not None and picture_path is not None:
+            picture.save(picture_path, plan.alpha)
+        if response is not None and made is not None:
+            from lightning_mm.temporal.response import write_response
 
-                write_response(made[0], response, frames=clip.frames, overwrite=True)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        size = f"{clip.width} x {clip.height}"
-        raise InputError(
-            f"{input}: frames of {size} do not fit in the memory of {target}; try a smaller --batch or --scale"
-        ) from None
+            write_response(made[0], response, frames=clip.frames, overwrite=True)
     seconds = time.perf_counter() - began
 
     later = writer.warnings + ([clip.partial] if clip.partial else [])
@@ -244,18 +227,18 @@ def _reference(clip: Clip, plan: Plan) -> tuple[Frame | None, Iterable[Frame]]:
     """
     if plan.mode != "static" or plan.reference == 0:
         return None, clip
-    frames = iter(clip)
-    held: deque[Frame] = deque()
-    count = 0
-    for frame in frames:
-        if clip.once:
-            held.append(frame)
-        if count == plan.reference:
-            if clip.once:
-                return frame, _again(held, frames)
-            frames.close()
+    if not clip.once:
+        with closing(clip.since(plan.reference)) as rest:
+            frame = next(rest, None)
+        if frame is not None:
             return frame, clip
-        count += 1
+        count = sum(1 for _ in clip)
+    else:
+        frames = iter(clip)
+        held = deque(islice(frames, plan.reference + 1))
+        if len(held) > plan.reference:
+            return held[-1], _again(held, frames)
+        count = len(held)
     raise InputError(f"reference = {plan.reference}: the clip has {count} frames, numbered 0 to {count - 1}")
 
 
@@ -264,17 +247,3 @@ def _again(held: deque[Frame], rest: Generator[Frame]) -> Generator[Frame]:
         while held:
             yield held.popleft()
         yield from rest
-
-
-def _cut(frames: Iterable[Frame], chosen: Selection, kept: deque[Frame] | None) -> Generator[Frame]:
-    """What of each frame is to be magnified; the frame itself goes to ``kept``."""
-    for frame in frames:
-        if kept is not None:
-            kept.append(frame)
-        yield chosen.cut(frame)
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,7 +1,5 @@
 """A magnifier as a method for streams of frames."""
 
-import sys
-
 import torch
 from torch import Tensor
 
@@ -10,6 +8,7 @@ from lightning_mm.inference.tiling import SMALLEST, reach, render_tiled
 from lightning_mm.machine import is_out_of_memory
 from lightning_mm.method import Encoded, Method, Signal
 from lightning_mm.models import Magnifier, Representation
+from lightning_mm.terminal import warn
 
 
 class Learned(Method):
@@ -66,7 +65,7 @@ class Learned(Method):
         if tile < SMALLEST or tile + 2 * reach(self.magnifier.config) >= side:
             return False
         self.tile = tile
-        print(f"warning: a frame does not fit in memory; it is magnified in tiles of {tile} pixels", file=sys.stderr)
+        warn([f"a frame does not fit in memory; it is magnified in tiles of {tile} pixels"])
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return True

@@ -1,7 +1,6 @@
 """What ``magnify`` tells: warnings before and after, and one line at the end."""
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -81,9 +80,7 @@ def warnings_before(
         pixels: Pixels that are magnified of each frame.
         device: Where.
     """
-    warnings = [*clip.warnings, *(made[1] if made else [])]
-    if abs(plan.alpha) > TRAINED_ALPHA and isinstance(method, Learned):
-        warnings.append(f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}")
+    warnings = [*clip.warnings, *(made[1] if made else []), *beyond_training(plan, method)]
     if clip.has_audio and output_fps != clip.fps:
         warnings.append(f"the sound is left out, it does not fit the frame rate of {float(output_fps):g}")
     if output_fps == clip.fps > PLAYABLE_FPS:
@@ -97,6 +94,13 @@ def warnings_before(
             "--crop take less"
         )
     return warnings
+
+
+def beyond_training(plan: Plan, method: Method) -> list[str]:
+    """A warning where a network is asked for more than any has been trained for; else none."""
+    if abs(plan.alpha) <= TRAINED_ALPHA or not isinstance(method, Learned):
+        return []
+    return [f"alpha = {plan.alpha:g} is beyond what networks are trained for, up to {TRAINED_ALPHA:g}"]
 
 
 def held_bytes(method: Method, made: Design, pixels: int, itemsize: int, device: torch.device) -> float:
@@ -125,12 +129,6 @@ def _tensors(values: Any) -> Iterator[torch.Tensor]:
     elif isinstance(values, tuple | list):
         for value in values:
             yield from _tensors(value)
-
-
-def warn(lines: Iterable[str]) -> None:
-    """Print warnings to standard error."""
-    for line in lines:
-        print(f"warning: {line}", file=sys.stderr)
 
 
 def report(done: Magnified, plan: Plan) -> None:

@@ -64,10 +64,7 @@ class BandSearch:
     def __init__(self, frame: NDArray[Any], region: Region) -> None:
         self._cv2 = require_opencv()
         _, _, width, height = region
-        points = grid_points(str(_step(width, height, _CANDIDATES)), region)
-        points = points[PointTracker(frame, points).kinds != FLAT]
-        spread = np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int)
-        self._grid = GridTracker(frame, points[spread])
+        self._grid = GridTracker(frame, textured_points(frame, region, _step(width, height, _CANDIDATES)))
         self._region = region
         step = _step(width, height, _CELLS)
         self._cells = (max(1, width // step), max(1, height // step))
@@ -89,6 +86,22 @@ class BandSearch:
         if motion.followed.any():
             return suggest_band(motion.known, fps)
         return suggest_band(np.stack(self._brightness)[:, :, None], fps, _LEVELS)
+
+
+def textured_points(frame: NDArray[Any], region: Region, step: int) -> NDArray[np.float64]:
+    """Up to 150 points with texture (N, 2) as (x, y) px, spread over a region, of those of a grid.
+
+    Args:
+        frame: uint8 or uint16 RGB (H, W, 3).
+        region: Left, top, width and height in pixels.
+        step: Distance of the grid's points in pixels.
+
+    Raises:
+        InputError: OpenCV is not installed.
+    """
+    points = grid_points(str(step), region)
+    points = points[PointTracker(frame, points).kinds != FLAT]
+    return points[np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int)]
 
 
 def suggest_band(signals: NDArray[np.floating], fps: float, unit: str = "px") -> Suggestion | None:

@@ -1,7 +1,6 @@
 """``lightning-mm measure``."""
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lightning_mm.errors import InputError
 from lightning_mm.measuring.bands import BandSearch
@@ -23,6 +20,7 @@ from lightning_mm.measuring.scale import Scale
 from lightning_mm.measuring.tables import spectrum_table, waveform_table
 from lightning_mm.measuring.tracking import require_opencv
 from lightning_mm.runs import write_text_atomically
+from lightning_mm.terminal import frames_bar, warn
 from lightning_mm.video.clip import Clip
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.opening import open_clip
@@ -92,14 +90,14 @@ def measure(
     place = region(roi, clip.width, clip.height)
     points = None if grid is None else grid_points(grid, place)
     picture = None if slice is None else SlicePicture(SliceLine.parse(slice, clip.width, clip.height))
-    _warn(clip.warnings)
+    warn(clip.warnings)
     tables = csv is not None or spectrum_csv is not None
     found = _read(clip, other, _Wanted(place, points, suggest_band, tables, picture, scale))
-    _warn(found.warnings)
+    warn(found.warnings)
     command = None
     print("\n".join([*summary_lines(found), *suggestion_lines(found)]))
     if found.suggestion is not None:
-        _warn(found.suggestion.warnings)
+        warn(found.suggestion.warnings)
         command = magnify_command(input, found.suggestion, found.fps)
         print(command)
     _write(found, csv, spectrum_csv, report, command)
@@ -204,14 +202,12 @@ def _grid_tracker(frame: NDArray[Any], clip: Clip, points: NDArray[np.float64], 
 
 def _frames(clip: Clip, other: Clip | None) -> Iterator[tuple[Frame | None, Frame | None]]:
     """Frames of the clip, each with that of the other clip; ``None`` where one of two has ended."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("measuring", total=clip.frames)
+    with frames_bar() as bar:
+        task = bar.add_task("measuring", total=clip.frames)
         pairs = ((frame, None) for frame in clip) if other is None else zip_longest(clip, other)
         for pair in pairs:
             yield pair
-            progress.advance(task)
+            bar.advance(task)
 
 
 def _magnified_clip(path: Path, clip: Clip) -> Clip:
@@ -254,8 +250,3 @@ def _write(
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
         print(f"wrote {path}")
-
-
-def _warn(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(f"warning: {line}", file=sys.stderr)

@@ -10,13 +10,13 @@ from typing import Any
 
 import lightning as L
 import optuna
-import torch
 from lightning.pytorch.callbacks import Callback
 from optuna.trial import Trial, TrialState
 
 from lightning_mm.configuration import build
 from lightning_mm.cost import cost
 from lightning_mm.errors import TrainingDivergedError, first_line
+from lightning_mm.machine import is_out_of_memory
 from lightning_mm.models import MagnifierConfig
 from lightning_mm.runs import ARCH_PREFIX, Results
 from lightning_mm.search.reading import architecture
@@ -28,7 +28,6 @@ PRUNED = "pruned"
 """Attribute of a trial that the pruner has ended, with the reason."""
 
 _QUIET = {"trainer.enable_progress_bar": False}
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 class TakenOverError(RuntimeError):
@@ -97,11 +96,10 @@ class Objective:
             return Outcome(TrialState.PRUNED, reason=str(pruned), note=f"pruned {pruned}")
         except TrainingDivergedError as error:
             return _failed(f"diverged: {first_line(error)}")
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            text = first_line(error)
-            if isinstance(error, RuntimeError) and not any(sign in text.lower() for sign in _OUT_OF_MEMORY):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
-            return _failed(f"out of memory: {text}")
+            return _failed(f"out of memory: {first_line(error)}")
         return self._complete(slot, found, overrides)
 
     def run_dir(self, slot: Slot, seed: int) -> Path:

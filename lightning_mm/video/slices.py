@@ -4,15 +4,15 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lightning_mm.errors import InputError
 from lightning_mm.video.colour import Frame
 from lightning_mm.video.outputs import check_file, temporary_name
+from lightning_mm.video.pixels import as_depth
 
 MAX_WIDTH = 4096
 MIN_WIDTH = 480
@@ -97,7 +97,7 @@ class SlicePicture:
         Args:
             alpha: Total motion factor, for the label, where it is known.
         """
-        panels = [_eight_bits(panel) for panel in self.panels()]
+        panels = [as_depth(panel, 8) for panel in self.panels()]
         labels = ("input", "magnified" if alpha is None else f"magnified, alpha = {alpha:g}")[: len(panels)]
         length, columns = panels[0].shape[:2]
         stretch = max(1, -(-MIN_WIDTH // columns))
@@ -130,10 +130,6 @@ class SlicePicture:
             raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _eight_bits(panel: Frame) -> NDArray[Any]:
-    return ((panel.astype(np.uint32) + 128) // 257).astype(np.uint8) if panel.dtype == np.uint16 else panel
 
 
 def slice_path(output: Path, given: Path | None, source: Path, overwrite: bool) -> Path:
