@@ -14,6 +14,7 @@ from lightning_mm.measuring.grid import LOST
 from lightning_mm.measuring.spectrum import ABOVE_FLOOR, Spectrum
 from lightning_mm.measuring.tracking import EDGE, FLAT
 from lightning_mm.reporting.style import INK, MUTED, SERIES_COLORS, layout
+from lightning_mm.video.pixels import as_depth
 
 _WIDEST = 1200
 _FIGURE_WIDTH = 1100
@@ -169,8 +170,7 @@ def picture_uri(picture: Image.Image, kind: str) -> str:
 
 
 def _small(frame: NDArray[Any]) -> Image.Image:
-    levels = (frame // 257).astype(np.uint8) if frame.dtype == np.uint16 else frame
-    picture = Image.fromarray(np.ascontiguousarray(levels))
+    picture = Image.fromarray(np.ascontiguousarray(as_depth(frame, 8)))
     picture.thumbnail((_WIDEST, _WIDEST))
     return picture
 
